@@ -1,0 +1,43 @@
+// Package eni has the domain values of the daemon: elastic network interfaces
+// as EC2 describes them, and the limits of an instance type. It is a leaf.
+package eni
+
+import (
+	"net/netip"
+	"time"
+)
+
+// ENI is an elastic network interface attached to this instance.
+type ENI struct {
+	ID           string
+	MAC          string // lower case, colons
+	Card         int    // network card index
+	Device       int    // device index on the card; 0 on card 0 is the primary ENI
+	AttachmentID string
+	SubnetID     string
+	Subnet       netip.Prefix
+	AZ           string
+	Primary      netip.Addr
+	Addresses    []netip.Addr   // secondary private addresses, as EC2 lists them
+	Prefixes     []netip.Prefix // delegated /28 prefixes
+	Groups       []string       // security group ids
+	Type         string         // EC2 interface type: "interface", "trunk", "efa", …
+	Tags         map[string]string
+	Description  string
+	Created      time.Time // from the createdAt tag; zero when unknown
+	// DeleteOnTermination is whether EC2 deletes the ENI with the instance.
+	DeleteOnTermination bool
+}
+
+// IsPrimary tells whether e is device 0 of card 0, which lives as long as the instance.
+func (e ENI) IsPrimary() bool { return e.Card == 0 && e.Device == 0 }
+
+// Limits are those of an instance type (EC2 DescribeInstanceTypes).
+type Limits struct {
+	ENIs       int // on network card 0
+	IPv4PerENI int // addresses per ENI, the primary one included
+	Hypervisor string
+}
+
+// Secondary is how many addresses of an ENI can go to pods: all but the primary.
+func (l Limits) Secondary() int { return max(l.IPv4PerENI-1, 0) }

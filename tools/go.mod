@@ -1,0 +1,3 @@
+module github.com/vpcchain/vpcchain/tools
+
+go 1.26
