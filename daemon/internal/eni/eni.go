@@ -41,3 +41,30 @@ type Limits struct {
 
 // Secondary is how many addresses of an ENI can go to pods: all but the primary.
 func (l Limits) Secondary() int { return max(l.IPv4PerENI-1, 0) }
+
+// Node is what IMDS says about this instance.
+type Node struct {
+	InstanceID   string
+	InstanceType string
+	Region       string
+	AZ           string
+	VPCID        string
+	VPCCIDRs     []netip.Prefix // IMDS order: the primary CIDR first
+	PrimaryENI   string
+	PrimaryMAC   string
+	PrimaryIP    netip.Addr
+	SubnetID     string
+	Subnet       netip.Prefix
+	Groups       []string // of the primary ENI
+}
+
+// CreateSpec asks EC2 for a new ENI.
+type CreateSpec struct {
+	SubnetID    string
+	Groups      []string
+	Addresses   int // secondary addresses to assign at once
+	Prefixes    int // /28 prefixes to assign at once; not together with Addresses
+	Description string
+	Tags        map[string]string
+	ClientToken string // makes a repeated call return the same ENI
+}
