@@ -1,0 +1,92 @@
+// Command probe is the two ends of a TCP conversation for the demo and the
+// end-to-end tests: `probe serve PORT` answers every connection with the
+// addresses it sees, `probe dial ADDR:PORT` prints that answer as JSON together
+// with the client's own address. It exists because what matters here is the
+// source address as the far end sees it, which no stock tool prints.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+)
+
+type seen struct {
+	Client netip.AddrPort `json:"client"`
+	Server netip.AddrPort `json:"server"`
+	Local  netip.AddrPort `json:"local"`
+}
+
+// patience bounds every step of a conversation: a dropped SYN is retried by
+// the kernel after one second, so a success that needs a retry still shows.
+const patience = 3 * time.Second
+
+func main() {
+	if len(os.Args) != 3 {
+		fail("usage: probe serve PORT | probe dial ADDR:PORT")
+	}
+	var err error
+	switch os.Args[1] {
+	case "serve":
+		err = serve(os.Args[2])
+	case "dial":
+		err = dial(os.Args[2])
+	default:
+		err = fmt.Errorf("unknown verb %q: use serve or dial", os.Args[1])
+	}
+	if err != nil {
+		fail(err.Error())
+	}
+}
+
+func serve(port string) error {
+	l, err := net.Listen("tcp4", ":"+port)
+	if err != nil {
+		return err
+	}
+	fmt.Println("listening on", l.Addr())
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go answer(c)
+	}
+}
+
+func answer(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = json.NewEncoder(c).Encode(seen{Client: addrPort(c.RemoteAddr()), Server: addrPort(c.LocalAddr())})
+}
+
+func dial(to string) error {
+	c, err := net.DialTimeout("tcp4", to, patience)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	var s seen
+	if err := json.NewDecoder(c).Decode(&s); err != nil {
+		return fmt.Errorf("reading the answer of %s: %w", to, err)
+	}
+	s.Local = addrPort(c.LocalAddr())
+	return json.NewEncoder(os.Stdout).Encode(s)
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+func fail(text string) {
+	fmt.Fprintln(os.Stderr, "probe:", text)
+	os.Exit(1)
+}
