@@ -1,0 +1,145 @@
+package hostnet
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+// desiredRules are the policy rules that d asks for, each once, by priority.
+func desiredRules(d Desired) []rule {
+	rules := []rule{newRule(vpcnet.RulePods, vpcnet.TablePods)}
+	for _, p := range mergePrefixes(d.External) {
+		r := newRule(vpcnet.RuleExternal, vpcnet.TableMain)
+		r.Dst = p
+		rules = append(rules, r)
+	}
+	byTable := map[int][]netip.Prefix{}
+	for _, f := range d.From {
+		if f.Table != vpcnet.TableMain {
+			byTable[f.Table] = append(byTable[f.Table], f.Prefix)
+		}
+	}
+	for _, table := range sortedKeys(byTable) {
+		for _, p := range mergePrefixes(byTable[table]) {
+			rules = append(rules, fromRule(vpcnet.RuleFrom, p, table))
+		}
+	}
+	for _, e := range d.ENIs {
+		if !e.IsPrimary() && e.Primary.IsValid() {
+			rules = append(rules, fromRule(vpcnet.RuleENI, vpcnet.Host(e.Primary), vpcnet.ENITable(e.Card, e.Device)))
+		}
+	}
+	return rules
+}
+
+func newRule(priority, table int) rule {
+	return rule{Priority: priority, Table: table, Protocol: vpcnet.RouteProtocol, Plain: true}
+}
+
+func fromRule(priority int, src netip.Prefix, table int) rule {
+	r := newRule(priority, table)
+	r.Src = src
+	return r
+}
+
+func sortedKeys(m map[int][]netip.Prefix) []int {
+	keys := make([]int, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// rules adds the missing rules, then removes ours that are not desired, then
+// deals with those of others that stand where ours do:
+//
+//   - a twin (our content, another protocol, as a stock aws-node leaves it) is
+//     adopted: ours is added, then the twin is removed;
+//   - a stock per-pod rule (512 to, 1536 from) for the address of a pod of ours
+//     is left over from an earlier owner of the address and is removed;
+//   - any other is left alone, and named in Degraded if it sends a source of
+//     ours to another table before our rule is reached.
+func (p *planned) rules(d Desired, k kernel) {
+	want := desiredRules(d)
+	var old []step
+	ours := make(map[rule]int, len(k.rules)) // position in the kernel's list
+	for i, r := range k.rules {
+		if r.ours() {
+			ours[r] = i
+		}
+	}
+	wantSet := make(map[rule]bool, len(want))
+	for _, w := range want {
+		if _, ok := ours[w]; !ok && !wantSet[w] {
+			p.add(step{verb: addRule, rule: w})
+		}
+		wantSet[w] = true
+	}
+	pods := make(map[netip.Prefix]bool, len(d.Pods))
+	for _, pod := range d.Pods {
+		pods[vpcnet.Host(pod.Addr)] = true
+	}
+	for i, r := range k.rules {
+		if !r.Plain || !ourPriority(r.Priority) {
+			continue
+		}
+		asOurs := r
+		asOurs.Protocol = vpcnet.RouteProtocol
+		switch {
+		case wantSet[asOurs]:
+			if r.ours() || !removableTwin(r, i, ours, asOurs) {
+				continue
+			}
+			old = append(old, step{verb: delRule, rule: r})
+		case r.ours(), superseded(r, pods):
+			old = append(old, step{verb: delRule, rule: r})
+		case r.Priority == vpcnet.RuleFrom:
+			p.conflict(r, want)
+		}
+	}
+	p.add(old...)
+}
+
+// removableTwin: the kernel deletes a rule without a protocol by content alone,
+// the first in its list. So such a twin can go only while it stands before ours;
+// one that was added behind ours changes nothing and stays.
+func removableTwin(twin rule, at int, ours map[rule]int, asOurs rule) bool {
+	our, exists := ours[asOurs]
+	return twin.Protocol != 0 || !exists || at < our
+}
+
+// superseded tells whether r is a stock rule for one pod, whose address now
+// belongs to a pod of ours.
+func superseded(r rule, pods map[netip.Prefix]bool) bool {
+	if r.Protocol != 0 {
+		return false // the stock daemon sets none
+	}
+	switch r.Priority {
+	case vpcnet.RulePods:
+		return !r.Src.IsValid() && pods[r.Dst] && r.Table == vpcnet.TableMain
+	case vpcnet.RuleFrom:
+		return !r.Dst.IsValid() && pods[r.Src]
+	}
+	return false
+}
+
+// conflict reports a foreign rule 1536 that overlaps one of ours with another table.
+func (p *planned) conflict(r rule, want []rule) {
+	for _, w := range want {
+		if w.Priority == r.Priority && w.Table != r.Table && r.Src.IsValid() && w.Src.Overlaps(r.Src) {
+			p.degrade("rule %q of another program overlaps %q: remove it if its owner is gone", r, w)
+			return
+		}
+	}
+}
+
+func ourPriority(priority int) bool {
+	switch priority {
+	case vpcnet.RulePods, vpcnet.RuleExternal, vpcnet.RuleFrom, vpcnet.RuleENI:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,57 @@
+package hostnet
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+type verb int
+
+const (
+	setSysctl verb = iota
+	setMTU
+	setUp
+	addAddr
+	delAddr
+	putRoute // replaces in place a route of the same destination, table and metric
+	delRoute
+	addRule
+	delRule
+)
+
+// step is one change to the kernel. Which fields count depends on the verb.
+type step struct {
+	verb   verb
+	eni    string // the ENI that is not ready when the step fails, or empty
+	link   link
+	mtu    int
+	addr   netip.Prefix
+	route  route
+	rule   rule
+	sysctl string // path below /proc/sys
+	value  string
+	was    string
+}
+
+func (s step) String() string {
+	switch s.verb {
+	case setSysctl:
+		return fmt.Sprintf("sysctl %s %s -> %s", s.sysctl, s.was, s.value)
+	case setMTU:
+		return fmt.Sprintf("link set %s mtu %d", s.link.Name, s.mtu)
+	case setUp:
+		return fmt.Sprintf("link set %s up", s.link.Name)
+	case addAddr:
+		return fmt.Sprintf("addr add %s dev %s noprefixroute", s.addr, s.link.Name)
+	case delAddr:
+		return fmt.Sprintf("addr del %s dev %s", s.addr, s.link.Name)
+	case putRoute:
+		return "route replace " + s.route.String()
+	case delRoute:
+		return "route del " + s.route.String()
+	case addRule:
+		return "rule add " + s.rule.String()
+	default:
+		return "rule del " + s.rule.String()
+	}
+}
