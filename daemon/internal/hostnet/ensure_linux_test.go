@@ -83,10 +83,10 @@ func TestEnsureFromAgainstSync(t *testing.T) {
 		}
 	})
 	for range 200 {
-		must(t, h.EnsureFrom(a, 2))
 		mu.Lock()
 		d.From = append(d.From, From{vpcnet.Host(a), 2})
 		mu.Unlock()
+		must(t, h.EnsureFrom(a, 2))
 		for range 3 {
 			if !hasRule(t, want) {
 				t.Error("a rule that was asked for is missing")

@@ -86,6 +86,8 @@ func (h *Host) Sync(ctx context.Context, d Desired) (Observed, error) {
 
 // EnsureFrom makes sure that packets from addr use the ENI's table: one
 // netlink request. The rule being there already is success. Table main needs none.
+// The address is to be in what the next Desired is computed from before the
+// call; a Sync with an older Desired then leaves the rule alone.
 func (h *Host) EnsureFrom(addr netip.Addr, table int) error {
 	if table == vpcnet.TableMain {
 		return nil
