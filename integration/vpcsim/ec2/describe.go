@@ -1,0 +1,223 @@
+package ec2
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
+)
+
+type describeENIs struct {
+	Items []xmlENI `xml:"networkInterfaceSet>item"`
+	Next  string   `xml:"nextToken,omitempty"`
+}
+
+func (s *Sim) describeNetworkInterfaces(q query) (any, error) {
+	ids, filters := q.list("NetworkInterfaceId"), q.filters()
+	for _, id := range ids {
+		if s.enis[id] == nil {
+			return nil, noENI(id)
+		}
+	}
+	var all []xmlENI
+	for _, e := range s.sortedENIs() {
+		ok, err := matches(filters, e.tags, func(name string) ([]string, bool) { return s.eniField(e, name) })
+		if err != nil {
+			return nil, err
+		}
+		if ok && (len(ids) == 0 || slices.Contains(ids, e.id)) {
+			all = append(all, s.xmlENI(e))
+		}
+	}
+	part, next, err := page(q, all)
+	return describeENIs{part, next}, err
+}
+
+func (s *Sim) eniField(e *eni, name string) ([]string, bool) {
+	switch name {
+	case "network-interface-id":
+		return []string{e.id}, true
+	case "status":
+		return []string{e.status()}, true
+	case "vpc-id":
+		return []string{s.topo.VPC.ID}, true
+	case "subnet-id":
+		return []string{e.subnet}, true
+	case "availability-zone":
+		return []string{s.subnets[e.subnet].AZ}, true
+	case "description":
+		return []string{e.description}, true
+	case "group-id":
+		return e.groups, true
+	case "mac-address":
+		return []string{e.mac}, true
+	case "interface-type":
+		return []string{e.kind}, true
+	case "private-ip-address", "addresses.private-ip-address":
+		out := []string{e.primary.String()}
+		for _, a := range e.addrs {
+			out = append(out, a.String())
+		}
+		return out, true
+	case "attachment.instance-id", "attachment.attachment-id", "attachment.device-index":
+		if e.attachment == nil {
+			return nil, true
+		}
+		return []string{map[string]string{
+			"attachment.instance-id": e.attachment.instance, "attachment.attachment-id": e.attachment.id,
+			"attachment.device-index": strconv.Itoa(e.attachment.device),
+		}[name]}, true
+	}
+	return nil, false
+}
+
+type describeSubnets struct {
+	Items []xmlSubnet `xml:"subnetSet>item"`
+	Next  string      `xml:"nextToken,omitempty"`
+}
+
+func (s *Sim) describeSubnets(q query) (any, error) {
+	ids, filters := q.list("SubnetId"), q.filters()
+	for _, id := range ids {
+		if s.subnets[id] == nil {
+			return nil, &apiError{"InvalidSubnetID.NotFound", "The subnet ID '" + id + "' does not exist", 400}
+		}
+	}
+	var all []xmlSubnet
+	for _, t := range s.topo.Subnets {
+		sn := s.subnets[t.ID]
+		ok, err := matches(filters, sn.Tags, func(name string) ([]string, bool) {
+			v, ok := map[string]string{
+				"vpc-id": s.topo.VPC.ID, "subnet-id": sn.ID, "availability-zone": sn.AZ, "cidr-block": sn.CIDR.String(), "state": "available",
+			}[name]
+			return []string{v}, ok
+		})
+		if err != nil {
+			return nil, err
+		}
+		if ok && (len(ids) == 0 || slices.Contains(ids, sn.ID)) {
+			all = append(all, xmlSubnet{
+				ID: sn.ID, VPC: s.topo.VPC.ID, State: "available", CIDR: sn.CIDR.String(), AZ: sn.AZ, Free: sn.free(), Tags: xmlTags(sn.Tags),
+			})
+		}
+	}
+	part, next, err := page(q, all)
+	return describeSubnets{part, next}, err
+}
+
+type describeVPCs struct {
+	Items []xmlVPC `xml:"vpcSet>item"`
+}
+
+func (s *Sim) describeVpcs(q query) (any, error) {
+	for _, id := range q.list("VpcId") {
+		if id != s.topo.VPC.ID {
+			return nil, &apiError{"InvalidVpcID.NotFound", "The vpc ID '" + id + "' does not exist", 400}
+		}
+	}
+	v := xmlVPC{ID: s.topo.VPC.ID, State: "available", CIDR: s.cidrs[0].String()}
+	for _, c := range s.cidrs {
+		v.CIDRs = append(v.CIDRs, xmlCIDRAssociation{c.String(), "associated"})
+	}
+	return describeVPCs{[]xmlVPC{v}}, nil
+}
+
+type describeGroups struct {
+	Items []xmlGroup `xml:"securityGroupInfo>item"`
+}
+
+func (s *Sim) describeSecurityGroups(q query) (any, error) {
+	ids, filters := q.list("GroupId"), q.filters()
+	var out describeGroups
+	for _, g := range s.topo.SecurityGroups {
+		ok, err := matches(filters, nil, func(name string) ([]string, bool) {
+			v, ok := map[string]string{"vpc-id": s.topo.VPC.ID, "group-id": g.ID, "group-name": g.ID}[name]
+			return []string{v}, ok
+		})
+		if err != nil {
+			return nil, err
+		}
+		if ok && (len(ids) == 0 || slices.Contains(ids, g.ID)) {
+			out.Items = append(out.Items, xmlGroup{
+				ID: g.ID, Name: g.ID, VPC: s.topo.VPC.ID, Ingress: xmlPermissions(g.Ingress), Egress: xmlPermissions(g.Egress),
+			})
+		}
+	}
+	for _, id := range ids {
+		if !slices.ContainsFunc(s.topo.SecurityGroups, func(g topology.SecurityGroup) bool { return g.ID == id }) {
+			return nil, noGroup(id)
+		}
+	}
+	return out, nil
+}
+
+type describeInstances struct {
+	Items []xmlReservation `xml:"reservationSet>item"`
+	Next  string           `xml:"nextToken,omitempty"`
+}
+
+func (s *Sim) describeInstances(q query) (any, error) {
+	ids, filters := q.list("InstanceId"), q.filters()
+	for _, id := range ids {
+		if s.instances[id] == nil {
+			return nil, noInstance(id)
+		}
+	}
+	var all []xmlReservation
+	for _, id := range slices.Sorted(maps.Keys(s.instances)) {
+		in := s.instances[id]
+		ok, err := matches(filters, map[string]string{"Name": in.name}, func(name string) ([]string, bool) {
+			v, ok := map[string]string{
+				"instance-id": in.id, "instance-type": in.kind, "vpc-id": s.topo.VPC.ID, "instance-state-name": "running", "availability-zone": in.az,
+			}[name]
+			return []string{v}, ok
+		})
+		if err != nil {
+			return nil, err
+		}
+		if ok && (len(ids) == 0 || slices.Contains(ids, id)) {
+			all = append(all, xmlReservation{ID: "r-" + id[2:], Instances: []xmlInstance{s.xmlInstance(in)}})
+		}
+	}
+	part, next, err := page(q, all)
+	return describeInstances{part, next}, err
+}
+
+// attached lists an instance's ENIs, the primary one first.
+func (s *Sim) attached(instance string) []*eni {
+	var out []*eni
+	for _, e := range s.sortedENIs() {
+		if e.attachment != nil && e.attachment.instance == instance {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, func(a, b *eni) int {
+		return (a.attachment.card*1000 + a.attachment.device) - (b.attachment.card*1000 + b.attachment.device)
+	})
+	return out
+}
+
+type describeTypes struct {
+	Items []xmlType `xml:"instanceTypeSet>item"`
+	Next  string    `xml:"nextToken,omitempty"`
+}
+
+func (s *Sim) describeInstanceTypes(q query) (any, error) {
+	names := q.list("InstanceType")
+	for _, n := range names {
+		if _, ok := s.limits[n]; !ok {
+			return nil, &apiError{"InvalidInstanceType", "The following supplied instance types do not exist: [" + n + "]", 400}
+		}
+	}
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(s.limits))
+	}
+	var all []xmlType
+	for _, n := range names {
+		l := s.limits[n]
+		all = append(all, xmlType{Name: n, Hypervisor: l.Hypervisor, ENIs: l.ENIs, IPv4: l.IPv4PerENI, Cards: []xmlCard{{0, l.ENIs}}})
+	}
+	part, next, err := page(q, all)
+	return describeTypes{part, next}, err
+}

@@ -1,0 +1,193 @@
+// Package ec2 is the part of EC2 that a VPC CNI talks to: network interfaces,
+// their addresses and attachments, subnets that run out, the limits of instance
+// types. Its Handler speaks the EC2 Query protocol (version 2016-11-15), so
+// that the unmodified AWS SDK is the client; errors carry EC2's codes. It does
+// not decide about packets: it hands the network's plan to whoever enforces it.
+//
+// One mutex guards the model. Latency and faults act outside it, time comes from
+// package time and nothing runs in the background, so that the handler works in
+// a testing/synctest bubble.
+package ec2
+
+import (
+	"encoding/csv"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	_ "embed" // the instance limits
+
+	"github.com/vpcchain/vpcchain/integration/vpcsim/network"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
+)
+
+// Sim is a simulated region with one VPC.
+type Sim struct {
+	mu        sync.Mutex
+	topo      topology.Topology
+	cidrs     []netip.Prefix
+	instances map[string]*instance // by id
+	enis      map[string]*eni
+	subnets   map[string]*subnet
+	limits    map[string]Limits
+	tokens    map[string]token // ClientToken -> what it made
+	serial    int
+	onChange  func(network.VPC) error
+	imds      imdsHistory
+
+	calls  counters
+	faults faults
+}
+
+// Limits are those of an instance type.
+type Limits struct {
+	ENIs, IPv4PerENI int
+	Hypervisor       string
+	Branches         int
+}
+
+type token struct{ params, eni string }
+
+type instance struct {
+	id, name, kind, az string
+	public             netip.Addr
+}
+
+type subnet struct {
+	topology.Subnet
+	used   map[netip.Addr]string // address -> ENI id
+	next   netip.Addr            // where the search for a free address goes on
+	pinned []netip.Addr
+}
+
+type eni struct {
+	id, mac, subnet, description string
+	kind                         string // interface
+	primary                      netip.Addr
+	addrs                        []netip.Addr
+	prefixes                     []netip.Prefix
+	groups                       []string
+	tags                         map[string]string
+	sourceDestCheck              bool
+	requester                    string // set: managed by another AWS service
+	host                         string // service host that has the link
+	attachment                   *attachment
+}
+
+type attachment struct {
+	id, instance        string
+	card, device        int
+	deleteOnTermination bool
+	at                  time.Time
+}
+
+//go:embed instance-limits.csv
+var limitsCSV string
+
+// New makes the region of a topology; its instances run with their primary ENI.
+func New(t topology.Topology) (*Sim, error) {
+	s := &Sim{
+		topo: t, cidrs: slices.Clone(t.VPC.CIDRs), instances: map[string]*instance{}, enis: map[string]*eni{},
+		subnets: map[string]*subnet{}, tokens: map[string]token{}, onChange: func(network.VPC) error { return nil },
+	}
+	var err error
+	if s.limits, err = parseLimits(limitsCSV); err != nil {
+		return nil, err
+	}
+	for _, sn := range t.Subnets {
+		s.subnets[sn.ID] = &subnet{
+			Subnet: sn, used: map[netip.Addr]string{}, next: sn.CIDR.Addr(),
+			pinned: slices.Clone(t.NextAddresses[sn.ID]),
+		}
+	}
+	for _, i := range t.Instances {
+		if err := s.boot(i); err != nil {
+			return nil, err
+		}
+	}
+	for _, sv := range t.Services {
+		e := s.newENI(s.subnets[sv.Subnet], sv.IP)
+		e.groups, e.requester, e.host, e.description = sv.Groups, "vpce", sv.Name, "VPC Endpoint Interface"
+	}
+	s.imds.record(s, time.Now())
+	return s, nil
+}
+
+func (s *Sim) boot(i topology.Instance) error {
+	if _, ok := s.limits[i.Type]; !ok {
+		return fmt.Errorf("instance %s: type %q is not in the table of limits", i.Name, i.Type)
+	}
+	s.instances[i.ID] = &instance{id: i.ID, name: i.Name, kind: i.Type, az: s.subnets[i.Subnet].AZ, public: i.PublicIP}
+	e := s.newENI(s.subnets[i.Subnet], i.IP)
+	e.groups = slices.Clone(i.Groups)
+	e.attachment = &attachment{id: s.id("eni-attach-"), instance: i.ID, deleteOnTermination: true, at: time.Now()}
+	return nil
+}
+
+// OnChange sets the hook that makes the network what EC2 says. It runs before
+// the call that changed something is answered, under the model's lock.
+func (s *Sim) OnChange(f func(network.VPC) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onChange = f
+}
+
+// changed tells the fabric and IMDS; the caller holds the lock.
+func (s *Sim) changed() error {
+	s.imds.record(s, time.Now())
+	if err := s.onChange(s.network()); err != nil {
+		return &apiError{"InternalError", "the fabric did not follow: " + err.Error(), 500}
+	}
+	return nil
+}
+
+// SetCIDRs replaces the VPC's CIDRs, as AssociateVpcCidrBlock and its opposite do.
+func (s *Sim) SetCIDRs(cidrs []netip.Prefix) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cidrs = slices.Clone(cidrs)
+	return s.changed()
+}
+
+// id makes a fresh EC2 id: prefix and 17 hex digits.
+func (s *Sim) id(prefix string) string {
+	s.serial++
+	return fmt.Sprintf("%s0%016x", prefix, s.serial)
+}
+
+// newENI takes the primary address, which must be free.
+func (s *Sim) newENI(sn *subnet, primary netip.Addr) *eni {
+	e := &eni{
+		id: s.id("eni-"), subnet: sn.ID, primary: primary, kind: "interface", tags: map[string]string{}, sourceDestCheck: true,
+	}
+	// 02: locally administered, so that no MAC of the simulation is anybody's real one.
+	e.mac = fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", s.serial>>32&0xff, s.serial>>24&0xff, s.serial>>16&0xff, s.serial>>8&0xff, s.serial&0xff)
+	sn.used[primary] = e.id
+	s.enis[e.id] = e
+	return e
+}
+
+func parseLimits(text string) (map[string]Limits, error) {
+	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("reading the instance limits: %w", err)
+	}
+	limits := map[string]Limits{}
+	for _, row := range rows[1:] {
+		var n [3]int
+		for i, col := range []int{1, 2, 4} {
+			if n[i], err = strconv.Atoi(row[col]); err != nil {
+				return nil, fmt.Errorf("reading the instance limits of %s: %w", row[0], err)
+			}
+		}
+		limits[row[0]] = Limits{ENIs: n[0], IPv4PerENI: n[1], Hypervisor: row[3], Branches: n[2]}
+	}
+	return limits, nil
+}
+
+// InstanceTypes is the table of limits by instance type.
+func (s *Sim) InstanceTypes() map[string]Limits { return s.limits }

@@ -1,0 +1,306 @@
+package topology
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"regexp"
+)
+
+func (t *Topology) defaults() {
+	if t.Region == "" {
+		t.Region = "us-west-2"
+	}
+	if t.VPC.ID == "" {
+		t.VPC.ID = "vpc-0a1b2c3d"
+	}
+	for i := range t.Instances {
+		if in := &t.Instances[i]; in.ID == "" {
+			sum := sha256.Sum256([]byte(in.Name))
+			in.ID = "i-" + hex.EncodeToString(sum[:])[:17]
+		}
+	}
+	for gi := range t.SecurityGroups {
+		g := &t.SecurityGroups[gi]
+		for _, perms := range [][]Permission{g.Ingress, g.Egress} {
+			for i := range perms {
+				if perms[i].Protocol == "" {
+					perms[i].Protocol = "-1"
+				}
+				if perms[i].ToPort == 0 {
+					perms[i].ToPort = 65535
+				}
+				for j, id := range perms[i].Groups {
+					if id == "self" {
+						perms[i].Groups[j] = g.ID
+					}
+				}
+			}
+		}
+	}
+}
+
+// checker collects what exists while the parts are checked in order.
+type checker struct {
+	t       *Topology
+	ids     map[string]string // every id and host name -> what it is
+	addrs   map[netip.Addr]string
+	subnets map[string]Subnet
+}
+
+func (t *Topology) validate() error {
+	c := &checker{t: t, ids: map[string]string{}, addrs: map[netip.Addr]string{}, subnets: map[string]Subnet{}}
+	for _, step := range []func() error{c.vpc, c.groups, c.external, c.routeTables, c.checkSubnets, c.hosts, c.next} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) name(kind, id string) error {
+	if id == "" {
+		return fmt.Errorf("a %s has no id or name", kind)
+	}
+	if other, ok := c.ids[id]; ok {
+		return fmt.Errorf("%s %s: a %s has that name already", kind, id, other)
+	}
+	c.ids[id] = kind
+	return nil
+}
+
+func (c *checker) ref(kind, id, by string) error {
+	if c.ids[id] != kind {
+		return fmt.Errorf("%s names %s %q, which does not exist", by, kind, id)
+	}
+	return nil
+}
+
+func (c *checker) vpc() error {
+	if len(c.t.VPC.CIDRs) == 0 {
+		return fmt.Errorf("vpc.cidrs is empty: give at least one such as 10.20.0.0/16")
+	}
+	for i, p := range c.t.VPC.CIDRs {
+		if !p.IsValid() || !p.Addr().Is4() || p != p.Masked() || p.Bits() < 16 || p.Bits() > 28 {
+			return fmt.Errorf("vpc.cidrs: %s is not an IPv4 CIDR of /16 to /28", p)
+		}
+		for _, q := range c.t.VPC.CIDRs[:i] {
+			if p.Overlaps(q) {
+				return fmt.Errorf("vpc.cidrs: %s and %s overlap", p, q)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) groups() error {
+	for _, g := range c.t.SecurityGroups {
+		if err := c.name("security group", g.ID); err != nil {
+			return err
+		}
+	}
+	for _, g := range c.t.SecurityGroups {
+		for _, p := range append(append([]Permission(nil), g.Ingress...), g.Egress...) {
+			switch p.Protocol {
+			case "-1", "tcp", "udp", "icmp":
+			default:
+				return fmt.Errorf("security group %s: protocol %q: -1, tcp, udp and icmp are allowed", g.ID, p.Protocol)
+			}
+			if p.FromPort < 0 || p.ToPort > 65535 || p.FromPort > p.ToPort {
+				return fmt.Errorf("security group %s: ports %d-%d", g.ID, p.FromPort, p.ToPort)
+			}
+			for _, id := range p.Groups {
+				if err := c.ref("security group", id, "security group "+g.ID); err != nil {
+					return err
+				}
+			}
+			for _, cidr := range p.CIDRs {
+				if !cidr.IsValid() || !cidr.Addr().Is4() {
+					return fmt.Errorf("security group %s: %s is not an IPv4 CIDR", g.ID, cidr)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// hostName keeps a name usable as a directory, a namespace and part of a link name.
+func hostName(name string) error {
+	if !regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`).MatchString(name) {
+		return fmt.Errorf("host name %q: lower-case letters, digits and dashes, at most 32", name)
+	}
+	return nil
+}
+
+func (c *checker) external() error {
+	gateways := map[string]bool{}
+	for _, e := range c.t.External {
+		if err := hostName(e.Name); err != nil {
+			return err
+		}
+		if err := c.name("host", e.Name); err != nil {
+			return err
+		}
+		if e.Gateway == "" {
+			return fmt.Errorf("external host %s has no gateway", e.Name)
+		}
+		if err := c.takeAddr(e.IP, "external host "+e.Name); err != nil {
+			return err
+		}
+		for _, cidr := range c.t.VPC.CIDRs {
+			if cidr.Contains(e.IP) {
+				return fmt.Errorf("external host %s: %s is inside the VPC", e.Name, e.IP)
+			}
+		}
+		gateways[e.Gateway] = true
+	}
+	for g := range gateways {
+		c.ids[g] = "gateway"
+	}
+	return nil
+}
+
+func (c *checker) routeTables() error {
+	for _, rt := range c.t.RouteTables {
+		if err := c.name("route table", rt.ID); err != nil {
+			return err
+		}
+		for _, r := range rt.Routes {
+			if !r.Destination.IsValid() || !r.Destination.Addr().Is4() {
+				return fmt.Errorf("route table %s: destination %s is not an IPv4 CIDR", rt.ID, r.Destination)
+			}
+			if err := c.ref("gateway", r.Target, "route table "+rt.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) checkSubnets() error {
+	for i, s := range c.t.Subnets {
+		if err := c.name("subnet", s.ID); err != nil {
+			return err
+		}
+		if !s.CIDR.IsValid() || s.CIDR != s.CIDR.Masked() || s.CIDR.Bits() > 28 || s.CIDR.Bits() < 16 {
+			return fmt.Errorf("subnet %s: %s is not an IPv4 CIDR of /16 to /28", s.ID, s.CIDR)
+		}
+		inside := false
+		for _, cidr := range c.t.VPC.CIDRs {
+			inside = inside || cidr.Contains(s.CIDR.Addr()) && cidr.Bits() <= s.CIDR.Bits()
+		}
+		if !inside {
+			return fmt.Errorf("subnet %s: %s lies in no CIDR of the VPC", s.ID, s.CIDR)
+		}
+		for _, o := range c.t.Subnets[:i] {
+			if s.CIDR.Overlaps(o.CIDR) {
+				return fmt.Errorf("subnet %s: %s overlaps subnet %s", s.ID, s.CIDR, o.ID)
+			}
+		}
+		if s.AZ == "" {
+			return fmt.Errorf("subnet %s has no az", s.ID)
+		}
+		if err := c.ref("route table", s.RouteTable, "subnet "+s.ID); err != nil {
+			return err
+		}
+		c.subnets[s.ID] = s
+	}
+	return nil
+}
+
+func (c *checker) takeAddr(a netip.Addr, by string) error {
+	if !a.Is4() {
+		return fmt.Errorf("%s has no IPv4 address", by)
+	}
+	if other, ok := c.addrs[a]; ok {
+		return fmt.Errorf("%s: %s belongs to %s", by, a, other)
+	}
+	c.addrs[a] = by
+	return nil
+}
+
+func (c *checker) hosts() error {
+	one := func(name, subnet string, ip netip.Addr, groups []string) error {
+		if err := hostName(name); err != nil {
+			return err
+		}
+		if err := c.name("host", name); err != nil {
+			return err
+		}
+		if err := c.ref("subnet", subnet, "host "+name); err != nil {
+			return err
+		}
+		if err := c.takeAddr(ip, "host "+name); err != nil {
+			return err
+		}
+		if err := c.usable(subnet, ip); err != nil {
+			return fmt.Errorf("host %s: %w", name, err)
+		}
+		if len(groups) == 0 {
+			return fmt.Errorf("host %s has no security group", name)
+		}
+		for _, g := range groups {
+			if err := c.ref("security group", g, "host "+name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(c.t.Instances) == 0 {
+		return fmt.Errorf("instances is empty")
+	}
+	for _, i := range c.t.Instances {
+		if i.Type == "" {
+			return fmt.Errorf("instance %s has no type", i.Name)
+		}
+		if err := one(i.Name, i.Subnet, i.IP, i.Groups); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.t.Services {
+		if err := one(s.Name, s.Subnet, s.IP, s.Groups); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usable refuses the five addresses that AWS reserves in every subnet: the
+// first four and the last.
+func (c *checker) usable(subnet string, a netip.Addr) error {
+	s := c.subnets[subnet]
+	if !s.CIDR.Contains(a) {
+		return fmt.Errorf("%s is not in subnet %s (%s)", a, subnet, s.CIDR)
+	}
+	if Reserved(s.CIDR, a) {
+		return fmt.Errorf("%s is reserved by AWS in subnet %s", a, subnet)
+	}
+	return nil
+}
+
+// Reserved tells whether AWS keeps a for itself in the subnet: the first four
+// addresses and the last (VPC User Guide, "Subnet CIDR blocks").
+func Reserved(subnet netip.Prefix, a netip.Addr) bool {
+	b, n := subnet.Masked().Addr().As4(), a.As4()
+	base := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+	host := (uint32(n[0])<<24 | uint32(n[1])<<16 | uint32(n[2])<<8 | uint32(n[3])) - base
+	return host < 4 || host == 1<<(32-subnet.Bits())-1
+}
+
+func (c *checker) next() error {
+	for subnet, addrs := range c.t.NextAddresses {
+		if err := c.ref("subnet", subnet, "nextAddresses"); err != nil {
+			return err
+		}
+		for _, a := range addrs {
+			if err := c.takeAddr(a, "nextAddresses of "+subnet); err != nil {
+				return err
+			}
+			if err := c.usable(subnet, a); err != nil {
+				return fmt.Errorf("nextAddresses: %w", err)
+			}
+		}
+	}
+	return nil
+}
