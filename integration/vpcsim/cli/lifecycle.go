@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/vpcchain/vpcchain/integration/vpcsim/netns"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/server"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
+)
+
+// startLimit is how long a simulation may take to come up.
+const startLimit = 30 * time.Second
+
+func needRoot() error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("making network namespaces needs root: run it with sudo")
+	}
+	return nil
+}
+
+func (a *app) up(args []string) error {
+	file := a.fs.String("f", "", "topology file")
+	if err := a.none(args); err != nil {
+		return err
+	}
+	if err := needRoot(); err != nil {
+		return err
+	}
+	topo := topology.Default()
+	var raw []byte
+	if *file != "" {
+		var err error
+		if raw, err = os.ReadFile(*file); err != nil {
+			return err
+		}
+		if topo, err = topology.Parse(raw); err != nil {
+			return fmt.Errorf("%s: %w", *file, err)
+		}
+	}
+	if _, err := os.Stat(string(a.dir())); err == nil {
+		return fmt.Errorf("%s exists: a simulation called %q runs or has crashed; `vpcsim down --name %s` removes it", a.dir(), a.name, a.name)
+	}
+	if err := a.start(raw); err != nil {
+		return errors.Join(err, server.Teardown(a.dir()))
+	}
+	return a.print(topo, func(w io.Writer) { fmt.Fprint(w, topo) })
+}
+
+// start runs the server in the background and waits until it answers.
+func (a *app) start(raw []byte) error {
+	if err := a.dir().Create(); err != nil {
+		return err
+	}
+	if err := os.WriteFile(a.dir().File("topology.yaml"), raw, 0o644); err != nil {
+		return err
+	}
+	log, err := os.Create(a.dir().File("server.log"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, "serve", "--name", a.name)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // outlives this command and its terminal
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	pid := strconv.Itoa(cmd.Process.Pid)
+	if err := os.WriteFile(a.dir().File("server.pid"), []byte(pid), 0o644); err != nil {
+		return errors.Join(err, cmd.Process.Kill())
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	ctx, cancel := context.WithTimeout(a.ctx, startLimit)
+	defer cancel()
+	for {
+		if err = server.Call(ctx, a.dir(), "GET", "/topology", nil, nil); err == nil {
+			return nil
+		}
+		select {
+		case <-ended:
+			text, _ := os.ReadFile(a.dir().File("server.log"))
+			return fmt.Errorf("the simulation did not start: %s", strings.TrimSpace(string(text)))
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("the simulation did not start in time: %w", err), cmd.Process.Kill())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// serve is the background process of up.
+func (a *app) serve(args []string) error {
+	if err := a.none(args); err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(a.dir().File("topology.yaml"))
+	if err != nil {
+		return err
+	}
+	topo := topology.Default()
+	if len(raw) > 0 {
+		if topo, err = topology.Parse(raw); err != nil {
+			return err
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	s, err := server.New(a.dir(), topo)
+	if err != nil {
+		return err
+	}
+	return s.Serve(ctx)
+}
+
+func (a *app) down(args []string) error {
+	if err := a.none(args); err != nil {
+		return err
+	}
+	if err := needRoot(); err != nil {
+		return err
+	}
+	if err := a.stopServer(); err != nil {
+		return err
+	}
+	return server.Teardown(a.dir())
+}
+
+// stopServer kills the server, if the pid on file is still one of ours.
+func (a *app) stopServer() error {
+	raw, err := os.ReadFile(a.dir().File("server.pid"))
+	if err != nil {
+		return nil // never started, or gone
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil {
+		return nil
+	}
+	mine := func() bool {
+		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return err == nil && strings.HasSuffix(string(cmdline), "\x00serve\x00--name\x00"+a.name+"\x00")
+	}
+	for end := time.Now().Add(10 * time.Second); mine(); time.Sleep(2 * time.Millisecond) {
+		// Nothing to save: what it made is removed from outside, as after a crash.
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		if time.Now().After(end) {
+			return fmt.Errorf("the server, pid %d, does not die", pid)
+		}
+	}
+	return nil
+}
+
+func (a *app) exec(args []string) error {
+	before, command := args, []string(nil)
+	for i, arg := range args {
+		if arg == "--" {
+			before, command = args[:i], args[i+1:]
+			break
+		}
+	}
+	pos, err := a.parse(before)
+	if err != nil {
+		return err
+	}
+	if len(pos) != 1 || len(command) == 0 {
+		return fmt.Errorf("usage: vpcsim exec [--name N] HOST -- CMD [ARG...]")
+	}
+	if err := needRoot(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(a.dir().Net(pos[0])); err != nil {
+		return fmt.Errorf("the simulation %q has no host %q; `vpcsim topology` lists them", a.name, pos[0])
+	}
+	var topo topology.Topology
+	if err := server.Call(a.ctx, a.dir(), "GET", "/topology", nil, &topo); err != nil {
+		return err
+	}
+	env := append(os.Environ(), "AWS_ENDPOINT_URL_EC2="+server.EC2Endpoint, "AWS_REGION="+topo.Region,
+		"AWS_ACCESS_KEY_ID=AKIASIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "VPCSIM_HOST="+pos[0])
+	return netns.Exec(a.dir().Net(pos[0]), a.dir().Mount(pos[0]), command, env)
+}

@@ -1,0 +1,261 @@
+// Package fabric is the network of a simulated VPC, made of the kernel's own
+// parts: one network namespace is the VPC's router, every attached ENI is a
+// veth pair between it and the host that has the ENI, policy routes are the
+// subnet route tables, and nftables decides about packets: source check,
+// security groups, addresses that nobody has. Nothing about a packet is decided
+// in Go, and no link leads out to the machine's own interfaces.
+//
+// Apply is level-triggered: it compares the plan with what it made before and
+// changes the difference.
+package fabric
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vpcchain/vpcchain/integration/vpcsim/netns"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/network"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+// External is a host outside the VPC, behind a gateway that routes can name.
+type External struct {
+	Name    string
+	Gateway string
+	IP      netip.Addr
+}
+
+// Addresses that the router itself serves, link-local as in a real VPC.
+const (
+	IMDSAddr = "169.254.169.254" // EC2 User Guide: instance metadata
+	EC2Addr  = "169.254.169.249" // of the simulation: where the EC2 API listens
+	EC2Port  = 8080
+)
+
+// Fabric is the router namespace and its ports.
+type Fabric struct {
+	mu        sync.Mutex
+	ns        string // path of the router's namespace
+	hosts     func(host string) string
+	external  []External
+	linkDelay time.Duration
+	nl        *netlink.Handle
+	ports     map[string]network.Port // by ENI id
+	late      map[string]*time.Timer  // ports whose link is not there yet
+	addrs     map[netip.Prefix]string // route of table vpcTable -> ENI id
+	rules     map[string]int          // port link -> route table
+	script    string                  // nft script of the last Apply
+	tables    []network.RouteTable
+}
+
+// Tables and rule priorities in the router's namespace.
+const (
+	vpcTable    = 100  // every address of the VPC that an ENI has
+	firstTable  = 1000 // subnet route tables, in their order
+	vpcRule     = 100
+	subnetRule  = 200
+	catchRule   = 300 // what no route takes goes to the void, where it is counted
+	catchTable  = 999
+	voidLink    = "void0"
+	voidPeer    = "void1"
+	externalMTU = 9001
+)
+
+// Config says where the namespaces are and what is outside the VPC.
+type Config struct {
+	Namespace string                   // path to bind the router's namespace to
+	HostNS    func(host string) string // path of a host's namespace, which must exist
+	External  []External
+	LinkDelay time.Duration // how long after an attachment the link appears
+}
+
+// New makes the router's namespace with its external links.
+func New(c Config) (*Fabric, error) {
+	f := &Fabric{
+		ns: c.Namespace, hosts: c.HostNS, external: c.External, linkDelay: c.LinkDelay, ports: map[string]network.Port{},
+		late: map[string]*time.Timer{}, addrs: map[netip.Prefix]string{}, rules: map[string]int{},
+	}
+	if err := netns.NewNet(c.Namespace); err != nil {
+		return nil, err
+	}
+	err := netns.Do(c.Namespace, func() (err error) {
+		if err := routerSysctls(); err != nil {
+			return err
+		}
+		f.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up the router: %w", err)
+	}
+	if err := f.base(); err != nil {
+		return nil, fmt.Errorf("setting up the router: %w", err)
+	}
+	for _, e := range c.External {
+		if err := f.plugExternal(e); err != nil {
+			return nil, fmt.Errorf("linking external host %s: %w", e.Name, err)
+		}
+	}
+	return f, nil
+}
+
+func routerSysctls() error {
+	for path, value := range map[string]string{
+		"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0", "net/ipv4/conf/default/rp_filter": "0",
+		"net/ipv4/conf/all/send_redirects": "0", "net/ipv4/conf/default/send_redirects": "0",
+		"net/ipv6/conf/default/disable_ipv6": "1", "net/ipv6/conf/all/disable_ipv6": "1",
+		// Many ports, each with permanent neighbours for every pod address.
+		"net/ipv4/neigh/default/gc_thresh3": "65536", "net/ipv4/neigh/default/gc_thresh2": "32768",
+	} {
+		err := sysctl(path, value)
+		if err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func sysctl(path, value string) error {
+	return os.WriteFile(filepath.Join("/proc/sys", path), []byte(value), 0o644)
+}
+
+// base makes lo, the void and the catch-all.
+func (f *Fabric) base() error {
+	lo, err := f.nl.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	if err := f.nl.LinkSetUp(lo); err != nil {
+		return err
+	}
+	for _, a := range []string{IMDSAddr, EC2Addr} {
+		if err := f.addLocal(lo, netip.MustParseAddr(a)); err != nil {
+			return err
+		}
+	}
+	if err := f.nl.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: voidLink}, PeerName: voidPeer, PeerTxQLen: -1}); err != nil {
+		return err
+	}
+	for _, name := range []string{voidLink, voidPeer} {
+		l, err := f.nl.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		if err := f.nl.LinkSetUp(l); err != nil {
+			return err
+		}
+	}
+	void, err := f.nl.LinkByName(voidLink)
+	if err != nil {
+		return err
+	}
+	all := netip.MustParsePrefix("0.0.0.0/0")
+	if err := f.nl.RouteAdd(route(all, void.Attrs().Index, catchTable)); err != nil {
+		return err
+	}
+	if err := f.rule(vpcRule, "", vpcTable); err != nil {
+		return err
+	}
+	return f.rule(catchRule, "", catchTable)
+}
+
+func (f *Fabric) addLocal(lo netlink.Link, a netip.Addr) error {
+	err := f.nl.AddrReplace(lo, &netlink.Addr{IPNet: ipnet(vpcnet.Host(a)), Scope: int(netlink.SCOPE_HOST)})
+	if err != nil {
+		return fmt.Errorf("adding %s to lo: %w", a, err)
+	}
+	return nil
+}
+
+func (f *Fabric) rule(priority int, iif string, table int) error {
+	r := netlink.NewRule()
+	r.Family, r.Priority, r.IifName, r.Table = netlink.FAMILY_V4, priority, iif, table
+	return f.nl.RuleAdd(r)
+}
+
+func route(dst netip.Prefix, link, table int) *netlink.Route {
+	return &netlink.Route{Dst: ipnet(dst), LinkIndex: link, Table: table, Scope: netlink.SCOPE_LINK}
+}
+
+func ipnet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// portLink is the name of the router's end of an ENI or an external link:
+// unique, and within the kernel's 15 characters.
+func portLink(kind, id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return kind + hex.EncodeToString(sum[:])[:10]
+}
+
+// Apply makes the network what the plan says. On error the rest is still done.
+func (f *Fabric) Apply(v network.VPC) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.subnets(v); err != nil {
+		return err
+	}
+	want := map[string]network.Port{}
+	for _, p := range v.Ports {
+		want[p.ENI] = p
+	}
+	for id, p := range f.ports {
+		if _, ok := want[id]; !ok {
+			f.unplug(p)
+		}
+	}
+	for _, p := range v.Ports {
+		if err := f.port(p, v); err != nil {
+			return fmt.Errorf("port of %s in %s: %w", p.ENI, p.Host, err)
+		}
+	}
+	if err := f.routes(v); err != nil {
+		return err
+	}
+	return f.filter(v)
+}
+
+// subnets makes the routers' addresses and the subnet route tables.
+func (f *Fabric) subnets(v network.VPC) error {
+	lo, err := f.nl.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	for _, s := range v.Subnets {
+		if err := f.addLocal(lo, vpcnet.Router(s.CIDR)); err != nil {
+			return err
+		}
+	}
+	if reflect.DeepEqual(f.tables, v.RouteTables) {
+		return nil
+	}
+	for i, rt := range v.RouteTables {
+		for _, r := range rt.Routes {
+			for _, e := range f.external {
+				if e.Gateway != r.Target || !r.Dst.Contains(e.IP) {
+					continue
+				}
+				link, err := f.nl.LinkByName(portLink("x", e.Name))
+				if err != nil {
+					return err
+				}
+				if err := f.nl.RouteReplace(route(vpcnet.Host(e.IP), link.Attrs().Index, firstTable+i)); err != nil {
+					return fmt.Errorf("route table %s to %s: %w", rt.ID, e.Name, err)
+				}
+			}
+		}
+	}
+	f.tables = v.RouteTables
+	return nil
+}

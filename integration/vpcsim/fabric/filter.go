@@ -1,0 +1,267 @@
+package fabric
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/vpcchain/vpcchain/integration/vpcsim/netns"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/network"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+// Why the VPC refuses a packet. The number travels in the packet mark to the
+// chain that writes it down.
+const (
+	SourceCheck = iota + 1
+	NoAddress
+	EgressGroup
+	IngressGroup
+	NoRoute
+)
+
+func reasonText(mark int) string {
+	switch mark {
+	case SourceCheck:
+		return "source check: the sender's ENI does not have the source address"
+	case NoAddress:
+		return "no such address: no ENI of the VPC has the destination"
+	case EgressGroup:
+		return "security group: egress of the sender's ENI"
+	case IngressGroup:
+		return "security group: ingress of the receiver's ENI"
+	case NoRoute:
+		return "no route: the subnet's route table has none to the destination"
+	}
+	return fmt.Sprintf("reason %d", mark)
+}
+
+// EC2 forgets an idle tracked flow after 350 s; for ICMP and UDP it is less,
+// which no test waits for.
+const flowTimeout = "350s"
+
+// static is what never changes: the sets that live as long as the fabric
+// (tracked flows, refused packets) and the chains that use them. A flow is
+// tracked per ENI, local side first, as EC2 does: a reply that leaves by
+// another ENI than its request came in by is a new flow there.
+const static = `
+add table ip vpc
+add set ip vpc flows { type ifname . ipv4_addr . ipv4_addr . inet_proto . inet_service . inet_service; flags dynamic,timeout; timeout ` + flowTimeout + `; size 262144; }
+add set ip vpc pings { typeof iifname . ip saddr . ip daddr . icmp id; flags dynamic,timeout; timeout 60s; size 65536; }
+add set ip vpc refused { type mark . ifname . ipv4_addr . ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout 1d; size 65536; counter; }
+add set ip vpc refused_other { type mark . ifname . ipv4_addr . ipv4_addr . inet_proto; flags dynamic,timeout; timeout 1d; size 65536; counter; }
+add set ip vpc known { type ipv4_addr; flags interval; }
+add set ip vpc cidrs { type ipv4_addr; flags interval; }
+add map ip vpc source { type ifname : verdict; }
+add map ip vpc egress { type ifname : verdict; }
+add map ip vpc ingress { type ifname : verdict; }
+add chain ip vpc prerouting { type filter hook prerouting priority -10; policy accept; }
+add chain ip vpc input { type filter hook input priority 0; policy drop; }
+add chain ip vpc forward { type filter hook forward priority 0; policy drop; }
+add chain ip vpc refuse_from
+add chain ip vpc refuse_to
+add chain ip vpc no_source
+add chain ip vpc no_address
+add chain ip vpc no_egress
+add chain ip vpc no_ingress
+add chain ip vpc no_route
+add chain ip vpc out
+add chain ip vpc in
+add chain ip vpc out_track
+add chain ip vpc in_track
+flush chain ip vpc prerouting
+flush chain ip vpc input
+flush chain ip vpc forward
+flush chain ip vpc refuse_from
+flush chain ip vpc refuse_to
+flush chain ip vpc no_source
+flush chain ip vpc no_address
+flush chain ip vpc no_egress
+flush chain ip vpc no_ingress
+flush chain ip vpc no_route
+flush chain ip vpc out
+flush chain ip vpc in
+flush chain ip vpc out_track
+flush chain ip vpc in_track
+add rule ip vpc refuse_from meta l4proto { tcp, udp } update @refused { meta mark . iifname . ip saddr . ip daddr . meta l4proto . th dport } drop
+add rule ip vpc refuse_from update @refused_other { meta mark . iifname . ip saddr . ip daddr . meta l4proto } drop
+add rule ip vpc refuse_to meta l4proto { tcp, udp } update @refused { meta mark . oifname . ip saddr . ip daddr . meta l4proto . th dport } drop
+add rule ip vpc refuse_to update @refused_other { meta mark . oifname . ip saddr . ip daddr . meta l4proto } drop
+add rule ip vpc no_source meta mark set 1 goto refuse_from
+add rule ip vpc no_address meta mark set 2 goto refuse_from
+add rule ip vpc no_egress meta mark set 3 goto refuse_from
+add rule ip vpc no_ingress meta mark set 4 goto refuse_to
+add rule ip vpc no_route meta mark set 5 goto refuse_from
+add rule ip vpc prerouting iifname "p*" iifname vmap @source
+add rule ip vpc prerouting ip daddr @cidrs ip daddr != @known goto no_address
+add rule ip vpc prerouting iifname "p*" ip daddr != 169.254.0.0/16 goto out
+add rule ip vpc input iifname "lo" accept
+add rule ip vpc input iifname "p*" ip daddr { 169.254.169.254, 169.254.169.249 } accept
+add rule ip vpc forward oifname "void0" goto no_route
+add rule ip vpc forward oifname "p*" jump in
+add rule ip vpc forward accept
+add rule ip vpc out iifname . ip saddr . ip daddr . meta l4proto . th sport . th dport @flows return
+add rule ip vpc out iifname . ip saddr . ip daddr . icmp id @pings return
+add rule ip vpc out icmp type { destination-unreachable, time-exceeded, parameter-problem } return
+add rule ip vpc out iifname vmap @egress
+add rule ip vpc out goto no_egress
+add rule ip vpc out_track meta l4proto { tcp, udp } update @flows { iifname . ip saddr . ip daddr . meta l4proto . th sport . th dport }
+add rule ip vpc out_track ip protocol icmp update @pings { iifname . ip saddr . ip daddr . icmp id }
+add rule ip vpc out_track accept
+add rule ip vpc in oifname . ip daddr . ip saddr . meta l4proto . th dport . th sport @flows accept
+add rule ip vpc in oifname . ip daddr . ip saddr . icmp id @pings accept
+add rule ip vpc in icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
+add rule ip vpc in oifname vmap @ingress
+add rule ip vpc in goto no_ingress
+add rule ip vpc in_track meta l4proto { tcp, udp } update @flows { oifname . ip daddr . ip saddr . meta l4proto . th dport . th sport }
+add rule ip vpc in_track ip protocol icmp update @pings { oifname . ip daddr . ip saddr . icmp id }
+add rule ip vpc in_track accept
+`
+
+// script is the changing part of the ruleset: which port may send from where,
+// what its groups allow, which addresses exist.
+func script(v network.VPC) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("flush set ip vpc cidrs")
+	line("flush set ip vpc known")
+	for _, m := range []string{"source", "egress", "ingress"} {
+		line("flush map ip vpc %s", m)
+	}
+	elements(&b, "cidrs", v.CIDRs)
+	known := []netip.Prefix{}
+	for _, s := range v.Subnets {
+		known = append(known, vpcnet.Host(vpcnet.Router(s.CIDR)))
+	}
+	members := map[string][]netip.Prefix{}
+	for _, p := range v.Ports {
+		known = append(known, portPrefixes(p)...)
+		for _, g := range p.Groups {
+			members[g] = append(members[g], portPrefixes(p)...)
+		}
+	}
+	elements(&b, "known", known)
+	for _, g := range v.Groups {
+		group(line, g, members)
+	}
+	for _, p := range v.Ports {
+		name := portLink("p", p.ENI)
+		line("add chain ip vpc src_%s", name)
+		line("flush chain ip vpc src_%s", name)
+		if p.SourceDestCheck {
+			line("add rule ip vpc src_%s ip saddr != %s goto no_source", name, set(portPrefixes(p)))
+		}
+		line("add element ip vpc source { \"%s\" : jump src_%s }", name, name)
+		for _, d := range []struct{ dir, chain string }{{"egress", "eg"}, {"ingress", "in"}} {
+			line("add chain ip vpc %s_%s", d.chain, name)
+			line("flush chain ip vpc %s_%s", d.chain, name)
+			for _, g := range p.Groups {
+				line("add rule ip vpc %s_%s jump %s_%s", d.chain, name, d.dir, chainName(g))
+			}
+			line("add rule ip vpc %s_%s goto no_%s", d.chain, name, d.dir)
+			line("add element ip vpc %s { \"%s\" : goto %s_%s }", d.dir, name, d.chain, name)
+		}
+	}
+	return b.String()
+}
+
+func chainName(id string) string { return strings.ReplaceAll(id, "-", "_") }
+
+// group makes a chain per direction; a match tracks the flow and accepts.
+func group(line func(string, ...any), g network.SecurityGroup, members map[string][]netip.Prefix) {
+	for _, d := range []struct {
+		dir, side, track string
+		perms            []network.Permission
+	}{{"egress", "daddr", "out_track", g.Egress}, {"ingress", "saddr", "in_track", g.Ingress}} {
+		chain := d.dir + "_" + chainName(g.ID)
+		line("add chain ip vpc %s", chain)
+		line("flush chain ip vpc %s", chain)
+		for _, p := range d.perms {
+			peers := slices.Clone(p.CIDRs)
+			for _, id := range p.Groups {
+				peers = append(peers, members[id]...)
+			}
+			if len(peers) == 0 {
+				continue
+			}
+			line("add rule ip vpc %s ip %s %s %s goto %s", chain, d.side, set(peers), protocol(p), d.track)
+		}
+	}
+}
+
+func protocol(p network.Permission) string {
+	switch p.Protocol {
+	case "tcp", "udp":
+		return fmt.Sprintf("%s dport %d-%d", p.Protocol, p.FromPort, p.ToPort)
+	case "icmp":
+		return "ip protocol icmp"
+	}
+	return ""
+}
+
+// set writes an anonymous set without overlaps, which nft refuses in an interval set.
+func set(ps []netip.Prefix) string {
+	var texts []string
+	for _, p := range disjoint(ps) {
+		texts = append(texts, p.String())
+	}
+	return "{ " + strings.Join(texts, ", ") + " }"
+}
+
+func disjoint(ps []netip.Prefix) []netip.Prefix {
+	sorted := slices.Clone(ps)
+	// Wider first, so that a narrower one inside it is dropped.
+	slices.SortFunc(sorted, func(a, b netip.Prefix) int {
+		if a.Bits() != b.Bits() {
+			return a.Bits() - b.Bits()
+		}
+		return a.Addr().Compare(b.Addr())
+	})
+	var out []netip.Prefix
+	for _, p := range sorted {
+		if !slices.ContainsFunc(out, p.Overlaps) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func elements(b *strings.Builder, name string, ps []netip.Prefix) {
+	if len(ps) > 0 {
+		fmt.Fprintf(b, "add element ip vpc %s %s\n", name, set(ps))
+	}
+}
+
+// filter loads the ruleset in one transaction, if it has changed. Sets of flows
+// and of refused packets are left alone.
+func (f *Fabric) filter(v network.VPC) error {
+	want := script(v)
+	if want == f.script {
+		return nil
+	}
+	text := want
+	if f.script == "" {
+		text = static + want
+	}
+	if err := f.nft(text); err != nil {
+		return err
+	}
+	f.script = want
+	return nil
+}
+
+func (f *Fabric) nft(text string) error {
+	return netns.Do(f.ns, func() error {
+		cmd := exec.Command("nft", "-f", "-")
+		cmd.Stdin = strings.NewReader(text)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("loading the ruleset: %w: %s", err, stderr.String())
+		}
+		return nil
+	})
+}

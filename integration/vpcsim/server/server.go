@@ -1,0 +1,149 @@
+// Package server is the process behind a running simulation: it makes the
+// hosts and the fabric, serves EC2 and IMDS inside it, and answers the command
+// line on a unix socket.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/vpcchain/vpcchain/integration/vpcsim/ec2"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/fabric"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/instance"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/netns"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
+)
+
+// EC2Endpoint is where instances find the EC2 API.
+const EC2Endpoint = "http://" + fabric.EC2Addr + ":8080"
+
+// Socket is the control socket of the simulation in dir.
+func Socket(dir instance.Dir) string { return dir.File("control.sock") }
+
+// Server is a running simulation.
+type Server struct {
+	dir    instance.Dir
+	topo   topology.Topology
+	sim    *ec2.Sim
+	fabric *fabric.Fabric
+}
+
+// New makes everything that the topology says. dir exists and is empty.
+func New(dir instance.Dir, topo topology.Topology) (*Server, error) {
+	s := &Server{dir: dir, topo: topo}
+	hosts := hostsOf(topo)
+	for host := range hosts {
+		if err := instance.New(dir, host); err != nil {
+			return nil, fmt.Errorf("making host %s: %w", host, err)
+		}
+	}
+	config := fabric.Config{Namespace: dir.Router(), HostNS: dir.Net, LinkDelay: time.Duration(topo.LinkDelay)}
+	for _, e := range topo.External {
+		config.External = append(config.External, fabric.External{Name: e.Name, Gateway: e.Gateway, IP: e.IP})
+	}
+	var err error
+	if s.fabric, err = fabric.New(config); err != nil {
+		return nil, err
+	}
+	if s.sim, err = ec2.New(topo); err != nil {
+		return nil, err
+	}
+	if err := s.fabric.Apply(s.sim.Network()); err != nil {
+		return nil, err
+	}
+	for host, h := range hosts {
+		if err := instance.Boot(dir, host, h.addr, h.instance); err != nil {
+			return nil, fmt.Errorf("booting host %s: %w", host, err)
+		}
+	}
+	s.sim.OnChange(s.fabric.Apply)
+	return s, nil
+}
+
+type host struct {
+	addr     instance.Addr
+	instance bool
+}
+
+func hostsOf(topo topology.Topology) map[string]host {
+	subnets := map[string]netip.Prefix{}
+	for _, s := range topo.Subnets {
+		subnets[s.ID] = s.CIDR
+	}
+	hosts := map[string]host{}
+	for _, i := range topo.Instances {
+		hosts[i.Name] = host{instance.InSubnet(i.IP, subnets[i.Subnet]), true}
+	}
+	for _, s := range topo.Services {
+		hosts[s.Name] = host{instance.InSubnet(s.IP, subnets[s.Subnet]), false}
+	}
+	for _, e := range topo.External {
+		hosts[e.Name] = host{instance.Addr{Prefix: netip.PrefixFrom(e.IP, 32)}, false}
+	}
+	return hosts
+}
+
+// Serve answers EC2, IMDS and the command line until ctx ends.
+func (s *Server) Serve(ctx context.Context) error {
+	imds := s.sim.IMDS(func(r *http.Request) (string, bool) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil {
+			return "", false
+		}
+		return s.sim.InstanceByAddr(from.Addr().Unmap())
+	})
+	var servers []*http.Server
+	errs := make(chan error, 3)
+	listen := func(network, addr string, h http.Handler, in func(func() error) error) error {
+		var l net.Listener
+		err := in(func() (err error) {
+			l, err = net.Listen(network, addr)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("listening on %s: %w", addr, err)
+		}
+		srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+		servers = append(servers, srv)
+		go func() { errs <- srv.Serve(l) }()
+		return nil
+	}
+	router := func(f func() error) error { return netns.Do(s.dir.Router(), f) }
+	here := func(f func() error) error { return f() }
+	err := errors.Join(
+		listen("tcp4", fabric.IMDSAddr+":80", imds, router),
+		listen("tcp4", fmt.Sprintf("%s:%d", fabric.EC2Addr, fabric.EC2Port), s.sim.Handler(), router),
+		// Last: whoever can connect here finds a complete simulation.
+		listen("unix", Socket(s.dir), s.control(), here),
+	)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-errs:
+		}
+	}
+	for _, srv := range servers {
+		_ = srv.Close()
+	}
+	return err
+}
+
+// Teardown ends every process of the simulation and removes its namespaces and
+// files; it needs nothing but the directory, so it works after a crash too.
+func Teardown(dir instance.Dir) error {
+	entries, err := os.ReadDir(dir.File("ns"))
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	var paths []string
+	for _, e := range entries {
+		paths = append(paths, dir.File("ns/"+e.Name()))
+	}
+	return errors.Join(netns.KillMembers(paths, 10*time.Second), dir.Remove())
+}
