@@ -1,0 +1,155 @@
+// Package ipamclient calls vpc-ipamd on its unix socket. It is the only place
+// where a plugin meets gRPC; the plugin sees values and errors with a class.
+package ipamclient
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/vpcchain/vpcchain/pkg/cnierr"
+	"github.com/vpcchain/vpcchain/pkg/ipamapi"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+// Client is a connection to the daemon, made at the first call.
+type Client struct {
+	socket string
+	conn   *grpc.ClientConn
+	ipam   ipamapi.IPAMClient
+}
+
+// Pod is informative.
+type Pod struct{ Namespace, Name, UID string }
+
+// Address is what the daemon gave to an attachment.
+type Address struct {
+	Addr   netip.Addr
+	Subnet netip.Prefix
+	Router netip.Addr // the VPC router of the subnet
+	ENI    string
+	MAC    string // of the ENI
+	MTU    int    // of the ENI, bytes
+}
+
+// New prepares a client for the socket. Whether somebody listens shows at the
+// first call.
+func New(socket string) (*Client, error) {
+	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithDisableHealthCheck())
+	if err != nil {
+		return nil, cnierr.New(cnierr.Config, "socket %q: %w", socket, err)
+	}
+	return &Client{socket, conn, ipamapi.NewIPAMClient(conn)}, nil
+}
+
+// Close ends the connection.
+func (c *Client) Close() { _ = c.conn.Close() }
+
+func attachment(a vpcnet.Attachment) *ipamapi.Attachment {
+	return &ipamapi.Attachment{Network: a.Network, ContainerId: a.ContainerID, Ifname: a.IfName}
+}
+
+// Assign asks for an address and waits for one until ctx ends.
+func (c *Client) Assign(ctx context.Context, a vpcnet.Attachment, pod Pod, netns string) (Address, error) {
+	r, err := c.ipam.Assign(ctx, &ipamapi.AssignRequest{
+		Attachment: attachment(a), Netns: netns, Pod: &ipamapi.Pod{Namespace: pod.Namespace, Name: pod.Name, Uid: pod.UID},
+	})
+	if err != nil {
+		return Address{}, c.explain(err)
+	}
+	return decode(r)
+}
+
+func decode(r *ipamapi.AssignReply) (Address, error) {
+	out := Address{ENI: r.GetEni().GetId(), MAC: r.GetEni().GetMac(), MTU: int(r.GetEni().GetMtu())}
+	var err error
+	if out.Addr, err = netip.ParseAddr(r.GetAddress()); err == nil {
+		if out.Subnet, err = netip.ParsePrefix(r.GetSubnet()); err == nil {
+			out.Router, err = netip.ParseAddr(r.GetGateway())
+		}
+	}
+	if err != nil {
+		return Address{}, fmt.Errorf("reading vpc-ipamd's answer %v: %w", r, err)
+	}
+	return out, nil
+}
+
+// Release frees the attachment's address; holding none is a success.
+func (c *Client) Release(ctx context.Context, a vpcnet.Attachment) error {
+	_, err := c.ipam.Release(ctx, &ipamapi.ReleaseRequest{Attachment: attachment(a)})
+	return c.explain(err)
+}
+
+// Check verifies that the attachment holds the address.
+func (c *Client) Check(ctx context.Context, a vpcnet.Attachment, addr netip.Addr) error {
+	_, err := c.ipam.Check(ctx, &ipamapi.CheckRequest{Attachment: attachment(a), Address: addr.String()})
+	return c.explain(err)
+}
+
+// Collect releases what is not valid on the network.
+func (c *Client) Collect(ctx context.Context, network string, valid []vpcnet.Attachment) error {
+	req := &ipamapi.CollectRequest{Network: network}
+	for _, a := range valid {
+		req.Valid = append(req.Valid, attachment(a))
+	}
+	_, err := c.ipam.Collect(ctx, req)
+	return c.explain(err)
+}
+
+// Status is nil if an ADD could be served now, else an error of class
+// NotAvailable or Limited.
+func (c *Client) Status(ctx context.Context) error {
+	r, err := c.ipam.Status(ctx, &ipamapi.StatusRequest{})
+	if err != nil {
+		return cnierr.New(cnierr.NotAvailable, "%s", c.text(err))
+	}
+	switch r.GetState() {
+	case ipamapi.StatusReply_STATE_UNAVAILABLE:
+		return cnierr.New(cnierr.NotAvailable, "vpc-ipamd: %s", r.GetReason())
+	case ipamapi.StatusReply_STATE_LIMITED:
+		return cnierr.New(cnierr.Limited, "vpc-ipamd: %s", r.GetReason())
+	}
+	return nil
+}
+
+// shortest is a deadline under which a slow daemon is a hung one.
+const shortest = time.Second
+
+// Timeout bounds calls that do not wait for the pool to grow.
+func Timeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 5*shortest)
+}
+
+func (c *Client) text(err error) string {
+	switch status.Code(err) {
+	case codes.Unavailable:
+		return fmt.Sprintf("vpc-ipamd does not answer on %s: is it running? (%s)", c.socket, status.Convert(err).Message())
+	case codes.DeadlineExceeded:
+		return fmt.Sprintf("vpc-ipamd on %s did not answer in time", c.socket)
+	}
+	return "vpc-ipamd: " + status.Convert(err).Message()
+}
+
+// explain gives the daemon's error a class and a text for people.
+func (c *Client) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	class := cnierr.Internal
+	switch status.Code(err) {
+	case codes.InvalidArgument:
+		class = cnierr.Config
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Canceled:
+		class = cnierr.TryAgain
+	case codes.NotFound:
+		class = cnierr.UnknownPod
+	}
+	return cnierr.New(class, "%s", c.text(err))
+}

@@ -1,0 +1,16 @@
+// Command vpc-ipam is the CNI plugin that gives a pod a VPC address. It asks
+// the warm-pool daemon vpc-ipamd on its unix socket and puts the answer into
+// the result: first in a chain before vpc-veth, or as the IPAM delegate of
+// ptp, bridge or macvlan. It touches nothing in the kernel and calls nothing
+// but the daemon.
+package main
+
+import (
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/version"
+)
+
+func main() {
+	skel.PluginMainFuncs(skel.CNIFuncs{Add: add, Del: del, Check: check, Status: statusVerb, GC: gc},
+		version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), "vpc-ipam: VPC addresses from vpc-ipamd")
+}

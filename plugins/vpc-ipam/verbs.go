@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/vpcchain/vpcchain/pkg/cnierr"
+	"github.com/vpcchain/vpcchain/pkg/ipamclient"
+	"github.com/vpcchain/vpcchain/pkg/netconf"
+	"github.com/vpcchain/vpcchain/pkg/spool"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+// call parses the configuration and hands it to f with a client.
+func call(stdin []byte, f func(conf, *ipamclient.Client) error) error {
+	c, err := parse(stdin)
+	if err != nil {
+		return cnierr.From(err)
+	}
+	client, err := ipamclient.New(c.socket)
+	if err != nil {
+		return cnierr.From(err)
+	}
+	defer client.Close()
+	return cnierr.From(f(c, client))
+}
+
+func (c conf) attachment(args *skel.CmdArgs) vpcnet.Attachment {
+	return vpcnet.Attachment{Network: c.network, ContainerID: args.ContainerID, IfName: args.IfName}
+}
+
+func add(args *skel.CmdArgs) error {
+	return call(args.StdinData, func(c conf, client *ipamclient.Client) error {
+		if err := netconf.RefuseHostNetns(args.Netns); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+		defer cancel()
+		pod := netconf.PodOf(args.Args)
+		got, err := client.Assign(ctx, c.attachment(args), ipamclient.Pod(pod), args.Netns)
+		if err != nil {
+			return err
+		}
+		result := c.chained(got)
+		if c.delegated {
+			result = c.abbreviated(got)
+		}
+		return types.PrintResult(result, c.version)
+	})
+}
+
+// chained is the hand-off to vpc-veth: the address as a host route's, and the
+// ENI that carries it as an interface of the host.
+func (c conf) chained(a ipamclient.Address) *types100.Result {
+	return &types100.Result{
+		CNIVersion: types100.ImplementedSpecVersion,
+		Interfaces: []*types100.Interface{{Name: a.ENI, Mac: a.MAC, Mtu: a.MTU}},
+		IPs: []*types100.IPConfig{{
+			Interface: types100.Int(0), Address: ipNet(vpcnet.Host(a.Addr)), Gateway: a.Router.AsSlice(),
+		}},
+	}
+}
+
+// abbreviated is what an IPAM delegate returns: no interfaces, and the subnet's
+// mask and router, because upstream ptp and bridge cannot route a /32.
+func (c conf) abbreviated(a ipamclient.Address) *types100.Result {
+	all := net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
+	return &types100.Result{
+		CNIVersion: types100.ImplementedSpecVersion,
+		IPs:        []*types100.IPConfig{{Address: ipNet(netip.PrefixFrom(a.Addr, a.Subnet.Bits())), Gateway: a.Router.AsSlice()}},
+		Routes:     []*types.Route{{Dst: all}},
+	}
+}
+
+func ipNet(p netip.Prefix) net.IPNet {
+	return net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// del releases the address, or leaves the release to the daemon's next start: a
+// pod that is gone must not wait for a daemon that restarts.
+func del(args *skel.CmdArgs) error {
+	return call(args.StdinData, func(c conf, client *ipamclient.Client) error {
+		ctx, cancel := ipamclient.Timeout(context.Background())
+		defer cancel()
+		err := client.Release(ctx, c.attachment(args))
+		if err == nil {
+			return nil
+		}
+		if serr := spool.Put(c.spoolDir(), c.attachment(args)); serr != nil {
+			return errors.Join(err, serr)
+		}
+		return nil
+	})
+}
+
+func check(args *skel.CmdArgs) error {
+	return call(args.StdinData, func(c conf, client *ipamclient.Client) error {
+		prev, err := netconf.PrevResult(args.StdinData)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := ipamclient.Timeout(context.Background())
+		defer cancel()
+		for _, ip := range prev.IPs {
+			addr, ok := netip.AddrFromSlice(ip.Address.IP)
+			if !ok {
+				return cnierr.New(cnierr.Config, "prevResult has the address %v", ip.Address.IP)
+			}
+			if err := client.Check(ctx, c.attachment(args), addr.Unmap()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// statusVerb tells whether an ADD would be served now. It is asked every few
+// seconds by the runtime and must not queue behind anything.
+func statusVerb(args *skel.CmdArgs) error {
+	return call(args.StdinData, func(_ conf, client *ipamclient.Client) error {
+		ctx, cancel := ipamclient.Timeout(context.Background())
+		defer cancel()
+		return client.Status(ctx)
+	})
+}
+
+func gc(args *skel.CmdArgs) error {
+	return call(args.StdinData, func(c conf, client *ipamclient.Client) error {
+		list, err := netconf.Valid(args.StdinData)
+		if err != nil {
+			return err
+		}
+		var valid []vpcnet.Attachment
+		for _, v := range list {
+			valid = append(valid, vpcnet.Attachment{Network: c.network, ContainerID: v.ContainerID, IfName: v.IfName})
+		}
+		ctx, cancel := ipamclient.Timeout(context.Background())
+		defer cancel()
+		return client.Collect(ctx, c.network, valid)
+	})
+}
