@@ -1,0 +1,16 @@
+// Command vpc-veth is the CNI plugin that wires a pod: a veth pair, the pod's
+// address and routes, and the node's route to the pod. It takes the address
+// from prevResult (of vpc-ipam, or of any plugin that gives one) and calls
+// nobody. It makes no ENI, no SNAT, no rule per pod, and never lists what the
+// kernel has: every object is made or found by its name or index.
+package main
+
+import (
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/version"
+)
+
+func main() {
+	skel.PluginMainFuncs(skel.CNIFuncs{Add: add, Del: del, Check: check, Status: status, GC: gc},
+		version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), "vpc-veth: veth pair and routes of a pod on a VPC node")
+}
