@@ -53,8 +53,15 @@ func (d *direct) Do(r *http.Request) (*http.Response, error) {
 	return d.ec2.Do(r)
 }
 
+// node is an instance of the simulator, inside a bubble of virtual time.
+type node struct {
+	t   *testing.T
+	c   *Client
+	sim *ec2.Sim
+}
+
 // onNodeA runs f on instance node-a of the simulator, in virtual time.
-func onNodeA(t *testing.T, o Options, f func(t *testing.T, c *Client, sim *ec2.Sim)) {
+func onNodeA(t *testing.T, o Options, f func(node)) {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -79,7 +86,7 @@ func onNodeA(t *testing.T, o Options, f func(t *testing.T, c *Client, sim *ec2.S
 			t.Fatal(err)
 		}
 		sim.ResetCalls()
-		f(t, c, sim)
+		f(node{t, c, sim})
 	})
 }
 
@@ -98,14 +105,17 @@ func check(t *testing.T, err error) {
 	}
 }
 
-var sameNet = cmp.Options{
-	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
-	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+func sameNet() cmp.Option {
+	return cmp.Options{
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	}
 }
 
 func TestNode(t *testing.T) {
-	onNodeA(t, Options{}, func(t *testing.T, c *Client, sim *ec2.Sim) {
-		n, err := c.Node(t.Context())
+	onNodeA(t, Options{}, func(n node) {
+		t, c, sim := n.t, n.c, n.sim
+		got, err := c.Node(t.Context())
 		check(t, err)
 		enis, err := c.ENIs(t.Context())
 		check(t, err)
@@ -115,7 +125,7 @@ func TestNode(t *testing.T) {
 			PrimaryENI: enis[0].ID, PrimaryMAC: enis[0].MAC, PrimaryIP: netip.MustParseAddr("10.20.11.162"),
 			SubnetID: "subnet-a", Subnet: netip.MustParsePrefix("10.20.11.0/24"), Groups: []string{"sg-nodes"},
 		}
-		if d := cmp.Diff(want, n, sameNet); d != "" {
+		if d := cmp.Diff(want, got, sameNet()); d != "" {
 			t.Errorf("Node (-want +got):\n%s", d)
 		}
 		if c.InstanceID() != "i-0123" {
@@ -130,7 +140,8 @@ func TestNode(t *testing.T) {
 // TestLifeOfAnENI goes once around: create, attach, mark, assign, unassign,
 // detach, delete, and compares EC2's view with that of IMDS.
 func TestLifeOfAnENI(t *testing.T) {
-	onNodeA(t, Options{}, func(t *testing.T, c *Client, sim *ec2.Sim) {
+	onNodeA(t, Options{}, func(n node) {
+		t, c, sim := n.t, n.c, n.sim
 		ctx := t.Context()
 		spec := eni.CreateSpec{
 			SubnetID: "subnet-a", Groups: []string{"sg-nodes", "sg-pods"}, Addresses: 3, Description: "aws-K8S-i-0123",
@@ -161,7 +172,7 @@ func TestLifeOfAnENI(t *testing.T) {
 		want.AttachmentID, want.Device, want.DeleteOnTermination = attachment, 1, true
 		want.Addresses = append(slices.Clone(e.Addresses), addrs...)
 		want.Created = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-		if d := cmp.Diff(want, got, sameNet); d != "" {
+		if d := cmp.Diff(want, got, sameNet()); d != "" {
 			t.Errorf("Describe (-want +got):\n%s", d)
 		}
 		if got.Subnet != netip.MustParsePrefix("10.20.11.0/24") || len(got.Addresses) != 5 || got.Primary == got.Addresses[0] || got.Type != "interface" {
@@ -170,7 +181,7 @@ func TestLifeOfAnENI(t *testing.T) {
 		seen, err := c.ENIs(ctx)
 		check(t, err)
 		want.AttachmentID, want.DeleteOnTermination, want.Tags, want.Description, want.Type, want.AZ, want.Created = "", false, nil, "", "", "", time.Time{}
-		if d := cmp.Diff(want, seen[1], sameNet); d != "" {
+		if d := cmp.Diff(want, seen[1], sameNet()); d != "" {
 			t.Errorf("IMDS (-want +got):\n%s", d)
 		}
 		check(t, c.Unassign(ctx, e.ID, addrs))
@@ -189,7 +200,8 @@ func TestLifeOfAnENI(t *testing.T) {
 }
 
 func TestPrefixes(t *testing.T) {
-	onNodeA(t, Options{}, func(t *testing.T, c *Client, _ *ec2.Sim) {
+	onNodeA(t, Options{}, func(n node) {
+		t, c := n.t, n.c
 		ctx := t.Context()
 		e, err := c.Create(ctx, eni.CreateSpec{SubnetID: "subnet-a", Prefixes: 2})
 		check(t, err)
@@ -198,7 +210,7 @@ func TestPrefixes(t *testing.T) {
 		for name, view := range map[string]func(context.Context) ([]eni.ENI, error){"EC2": c.Describe, "IMDS": c.ENIs} {
 			enis, err := view(ctx)
 			check(t, err)
-			if d := cmp.Diff(e.Prefixes, enis[1].Prefixes, sameNet); d != "" || len(e.Prefixes) != 2 {
+			if d := cmp.Diff(e.Prefixes, enis[1].Prefixes, sameNet()); d != "" || len(e.Prefixes) != 2 {
 				t.Errorf("%s: prefixes (-created +seen):\n%s", name, d)
 			}
 		}
@@ -210,7 +222,8 @@ func TestPrefixes(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	onNodeA(t, Options{}, func(t *testing.T, c *Client, sim *ec2.Sim) {
+	onNodeA(t, Options{}, func(n node) {
+		t, c, sim := n.t, n.c, n.sim
 		ctx := t.Context()
 		e, err := c.Create(ctx, eni.CreateSpec{SubnetID: "subnet-a"})
 		check(t, err)
@@ -256,7 +269,8 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestThrottling(t *testing.T) {
-	onNodeA(t, Options{}, func(t *testing.T, c *Client, sim *ec2.Sim) {
+	onNodeA(t, Options{}, func(n node) {
+		t, c, sim := n.t, n.c, n.sim
 		ctx := t.Context()
 		e, err := c.Create(ctx, eni.CreateSpec{SubnetID: "subnet-a"})
 		check(t, err)
@@ -278,7 +292,8 @@ func TestThrottling(t *testing.T) {
 
 // TestLostReplies: the call is applied, its answer is not. Nothing is done twice.
 func TestLostReplies(t *testing.T) {
-	onNodeA(t, Options{}, func(t *testing.T, c *Client, sim *ec2.Sim) {
+	onNodeA(t, Options{}, func(n node) {
+		t, c, sim := n.t, n.c, n.sim
 		ctx := t.Context()
 		sim.Fault(ec2.Fault{Action: "CreateNetworkInterface", Lost: true, Count: 1})
 		e, err := c.Create(ctx, eni.CreateSpec{SubnetID: "subnet-a", ClientToken: "tok"})
@@ -305,7 +320,8 @@ func TestLostReplies(t *testing.T) {
 }
 
 func TestDeleteWaitsOutTheDetach(t *testing.T) {
-	onNodeA(t, Options{}, func(t *testing.T, c *Client, sim *ec2.Sim) {
+	onNodeA(t, Options{}, func(n node) {
+		t, c, sim := n.t, n.c, n.sim
 		ctx := t.Context()
 		e, err := c.Create(ctx, eni.CreateSpec{SubnetID: "subnet-a"})
 		check(t, err)
@@ -347,7 +363,8 @@ func TestGateComesBeforeEveryAttempt(t *testing.T) {
 		}
 		return nil
 	}
-	onNodeA(t, Options{Gate: gate}, func(t *testing.T, c *Client, sim *ec2.Sim) {
+	onNodeA(t, Options{Gate: gate}, func(n node) {
+		t, c, sim := n.t, n.c, n.sim
 		sim.Fault(ec2.Fault{Action: "DescribeNetworkInterfaces", Code: "RequestLimitExceeded", Count: 2})
 		_, err := c.Describe(t.Context())
 		check(t, err)
@@ -365,7 +382,8 @@ func TestGateComesBeforeEveryAttempt(t *testing.T) {
 }
 
 func TestUserAgent(t *testing.T) {
-	onNodeA(t, Options{}, func(t *testing.T, c *Client, _ *ec2.Sim) {
+	onNodeA(t, Options{}, func(n node) {
+		t, c := n.t, n.c
 		_, err := c.Describe(t.Context())
 		check(t, err)
 		d, _ := c.ec2.Options().HTTPClient.(*direct)
@@ -376,7 +394,8 @@ func TestUserAgent(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	onNodeA(t, Options{}, func(t *testing.T, c *Client, sim *ec2.Sim) {
+	onNodeA(t, Options{}, func(n node) {
+		t, c, sim := n.t, n.c, n.sim
 		l, err := c.Limits(t.Context(), "m5.large")
 		if want := (eni.Limits{ENIs: 3, IPv4PerENI: 10, Hypervisor: "nitro"}); err != nil || l != want {
 			t.Errorf("m5.large = %+v, %v", l, err)

@@ -70,7 +70,7 @@ func TestEndpointsByEnvironment(t *testing.T) {
 	ec2API := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		forms = append(forms, r.Form.Get("Action")+" "+r.Form.Get("NextToken")+r.Form.Get("Filter.1.Name")+"="+r.Form.Get("Filter.1.Value.1"))
-		_, _ = io.WriteString(w, xml.Header+answers[r.Form.Get("Action")+r.Form.Get("NextToken")])
+		_, _ = io.WriteString(w, xml.Header+answers()[r.Form.Get("Action")+r.Form.Get("NextToken")])
 	}))
 	defer ec2API.Close()
 	t.Setenv("AWS_ENDPOINT_URL_EC2", ec2API.URL)
@@ -94,7 +94,7 @@ func TestEndpointsByEnvironment(t *testing.T) {
 			Tags: map[string]string{TagCreatedAt: "2026-01-02T03:04:05Z"}, Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		},
 	}
-	if d := cmp.Diff(want, got, sameNet); d != "" {
+	if d := cmp.Diff(want, got, sameNet()); d != "" {
 		t.Errorf("Describe (-want +got):\n%s", d)
 	}
 	// A type that no table has yet: the limit of card 0, not of all cards together.
@@ -110,8 +110,10 @@ func TestEndpointsByEnvironment(t *testing.T) {
 	}
 }
 
-var answers = map[string]string{
-	"DescribeNetworkInterfaces": `<DescribeNetworkInterfacesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><networkInterfaceSet><item>
+// answers are EC2's, by action and page.
+func answers() map[string]string {
+	return map[string]string{
+		"DescribeNetworkInterfaces": `<DescribeNetworkInterfacesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><networkInterfaceSet><item>
 <networkInterfaceId>eni-1</networkInterfaceId><subnetId>subnet-2</subnetId><availabilityZone>eu-north-1a</availabilityZone><description>aws-K8S-i-77</description>
 <macAddress>02:00:00:00:00:0A</macAddress><interfaceType>trunk</interfaceType>
 <attachment><attachmentId>eni-attach-1</attachmentId><deviceIndex>1</deviceIndex><networkCardIndex>1</networkCardIndex><deleteOnTermination>false</deleteOnTermination></attachment>
@@ -119,19 +121,20 @@ var answers = map[string]string{
 <privateIpAddressesSet><item><privateIpAddress>10.0.1.4</privateIpAddress><primary>true</primary></item><item><privateIpAddress>10.0.1.9</privateIpAddress><primary>false</primary></item></privateIpAddressesSet>
 <ipv4PrefixSet><item><ipv4Prefix>10.0.1.16/28</ipv4Prefix></item></ipv4PrefixSet>
 </item></networkInterfaceSet><nextToken>page2</nextToken></DescribeNetworkInterfacesResponse>`,
-	"DescribeNetworkInterfacespage2": `<DescribeNetworkInterfacesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><networkInterfaceSet><item>
+		"DescribeNetworkInterfacespage2": `<DescribeNetworkInterfacesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><networkInterfaceSet><item>
 <networkInterfaceId>eni-0</networkInterfaceId><subnetId>subnet-1</subnetId><availabilityZone>eu-north-1a</availabilityZone><macAddress>02:00:00:00:00:01</macAddress><interfaceType>interface</interfaceType>
 <attachment><attachmentId>eni-attach-0</attachmentId><deviceIndex>0</deviceIndex><networkCardIndex>0</networkCardIndex><deleteOnTermination>true</deleteOnTermination></attachment>
 <groupSet><item><groupId>sg-1</groupId></item></groupSet>
 <privateIpAddressesSet><item><privateIpAddress>10.0.0.4</privateIpAddress><primary>true</primary></item></privateIpAddressesSet>
 </item></networkInterfaceSet></DescribeNetworkInterfacesResponse>`,
-	"DescribeInstanceTypes": `<DescribeInstanceTypesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><instanceTypeSet><item>
+		"DescribeInstanceTypes": `<DescribeInstanceTypesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><instanceTypeSet><item>
 <instanceType>p4d.24xlarge</instanceType><hypervisor>nitro</hypervisor><networkInfo><maximumNetworkInterfaces>60</maximumNetworkInterfaces><ipv4AddressesPerInterface>50</ipv4AddressesPerInterface>
 <networkCards><item><networkCardIndex>0</networkCardIndex><maximumNetworkInterfaces>15</maximumNetworkInterfaces></item><item><networkCardIndex>1</networkCardIndex><maximumNetworkInterfaces>16</maximumNetworkInterfaces></item></networkCards>
 </networkInfo></item></instanceTypeSet></DescribeInstanceTypesResponse>`,
-	"DescribeSubnets": `<DescribeSubnetsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><subnetSet>
+		"DescribeSubnets": `<DescribeSubnetsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><subnetSet>
 <item><subnetId>subnet-1</subnetId><cidrBlock>10.0.0.0/24</cidrBlock></item><item><subnetId>subnet-2</subnetId><cidrBlock>10.0.1.0/24</cidrBlock></item>
 </subnetSet></DescribeSubnetsResponse>`,
+	}
 }
 
 func TestMetadataENIs(t *testing.T) {
@@ -148,7 +151,7 @@ func TestMetadataENIs(t *testing.T) {
 			Addresses: []netip.Addr{netip.MustParseAddr("10.0.1.9")}, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.1.16/28"), netip.MustParsePrefix("10.0.1.64/28")}, Groups: []string{"sg-1"},
 		},
 	}
-	if d := cmp.Diff(want, got, sameNet); d != "" {
+	if d := cmp.Diff(want, got, sameNet()); d != "" {
 		t.Errorf("ENIs (-want +got):\n%s", d)
 	}
 }

@@ -21,8 +21,7 @@ import (
 // eni.ErrNotFound: IMDS has no empty values.
 func (c *Client) read(ctx context.Context, key string) (string, error) {
 	out, err := c.imds.GetMetadata(ctx, &imds.GetMetadataInput{Path: key})
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		if answer.HTTPStatusCode() == http.StatusNotFound {
 			return "", fmt.Errorf("reading instance metadata %s: %w", key, eni.ErrNotFound)
 		}
@@ -72,7 +71,7 @@ func (c *Client) ENIs(ctx context.Context) ([]eni.ENI, error) {
 		return nil, err
 	}
 	var enis []eni.ENI
-	for _, mac := range strings.Fields(macs) {
+	for mac := range strings.FieldsSeq(macs) {
 		e, err := c.metadataENI(ctx, strings.TrimSuffix(mac, "/"))
 		if errors.Is(err, eni.ErrNotFound) {
 			continue // detached since the directory was read

@@ -1,6 +1,7 @@
 package hostnet
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -88,23 +89,19 @@ func (p *planned) sysctl(k kernel, path, value string) {
 // shows it some time after EC2 says "attached".
 func (p *planned) secondary(d Desired, e ENI, k kernel) []route {
 	l, ok := k.byMAC(e.MAC)
-	if !ok {
-		p.enis[e.ID] = Link{Reason: "no link has MAC " + e.MAC + " yet"}
-		p.degrade("ENI %s: no link has MAC %s yet", e.ID, e.MAC)
+	reason := ""
+	switch {
+	case !ok:
+		reason = "no link has MAC " + e.MAC + " yet"
+	case !e.Primary.IsValid() || !e.Subnet.IsValid():
+		reason = "its address or subnet is not known"
+	}
+	if reason != "" {
+		p.enis[e.ID] = Link{Name: l.Name, Index: l.Index, MTU: l.MTU, Reason: reason}
+		p.degrade("ENI %s: %s", e.ID, reason)
 		return nil
 	}
-	if !e.Primary.IsValid() || !e.Subnet.IsValid() {
-		p.enis[e.ID] = Link{Name: l.Name, Index: l.Index, MTU: l.MTU, Reason: "its address or subnet is not known"}
-		p.degrade("ENI %s: its address or subnet is not known", e.ID)
-		return nil
-	}
-	mtu := e.MTU
-	if mtu == 0 {
-		mtu = d.MTU
-	}
-	if mtu == 0 {
-		mtu = l.MTU
-	}
+	mtu := cmp.Or(e.MTU, d.MTU, l.MTU)
 	if l.MTU != mtu {
 		p.add(step{verb: setMTU, eni: e.ID, link: l, mtu: mtu})
 	}
@@ -113,11 +110,15 @@ func (p *planned) secondary(d Desired, e ENI, k kernel) []route {
 	}
 	p.enis[e.ID] = Link{Name: l.Name, Index: l.Index, MTU: mtu, Ready: true}
 	flushed := p.addresses(e, l, k)
+	return p.table(e, l, k, flushed || !l.Up)
+}
+
+// table plans the routes of the ENI's table. With all, the link has none (any more).
+func (p *planned) table(e ENI, l link, k kernel, all bool) []route {
 	routes := eniRoutes(e, l)
 	for _, want := range routes {
-		if flushed || !l.Up || !slices.ContainsFunc(k.routes, func(r route) bool {
-			return r.same(want) && r.Protocol == vpcnet.RouteProtocol
-		}) {
+		present := slices.ContainsFunc(k.routes, func(r route) bool { return r.same(want) && r.Protocol == want.Protocol })
+		if all || !present {
 			p.add(step{verb: putRoute, eni: e.ID, route: want})
 		}
 	}

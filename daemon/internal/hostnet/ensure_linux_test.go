@@ -12,10 +12,10 @@ import (
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
-func hasRule(t testing.TB, want rule) bool {
-	t.Helper()
+func hasRule(tb testing.TB, want rule) bool {
+	tb.Helper()
 	rules, err := netlinksafe.RuleList(netlink.FAMILY_V4)
-	must(t, err)
+	must(tb, err)
 	for _, r := range rules {
 		if fromKernelRule(r) == want {
 			return true
@@ -134,6 +134,7 @@ func BenchmarkSyncNoop(b *testing.B) {
 }
 
 func benchNode(b *testing.B) (*Host, Desired) {
+	b.Helper()
 	h, d := nodeWith3(b)
 	d.From = nil
 	for i := range 44 { // unaligned, so that none merge; with 512, 1535, 32765 and the kernel's about 50

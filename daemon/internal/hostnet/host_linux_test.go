@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,9 +19,7 @@ func TestSyncGolden(t *testing.T) {
 	h, d := nodeWith3(t)
 	before := map[string]string{}
 	for _, p := range []string{ipForward, rpFilter("eth0")} {
-		raw, err := os.ReadFile(filepath.Join("/proc/thread-self/root/proc/sys", p))
-		must(t, err)
-		before[p] = strings.TrimSpace(string(raw))
+		before[p] = readSysctl(t, p)
 	}
 	obs := syncOK(t, h, d)
 	compareGolden(t, goldenNode)
@@ -213,6 +212,33 @@ func TestSyncBesideOthers(t *testing.T) {
 	compareGolden(t, want)
 	if obs := syncOK(t, h, d); len(obs.Repaired) != 0 {
 		t.Errorf("second Sync repaired %q", obs.Repaired)
+	}
+}
+
+// TestTwoDaemonsAtOnce: an old and a new daemon overlap in an upgrade. Both start
+// from the same damage; neither fails and the node comes out as wanted.
+func TestTwoDaemonsAtOnce(t *testing.T) {
+	h, d := nodeWith3(t)
+	other, err := New(Options{})
+	must(t, err)
+	t.Cleanup(other.Close)
+	for range 20 {
+		var wg sync.WaitGroup
+		for _, daemon := range []*Host{h, other} {
+			wg.Go(func() {
+				if _, err := daemon.Sync(t.Context(), d); err != nil {
+					t.Errorf("Sync: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		compareGolden(t, goldenNode)
+		without := d
+		without.ENIs, without.From = d.ENIs[:1], nil
+		syncOK(t, h, without)
+		for _, name := range []string{"eth1", "eth2"} {
+			must(t, netlink.LinkSetDown(linkNamed(t, name)))
+		}
 	}
 }
 

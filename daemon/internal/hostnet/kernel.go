@@ -50,7 +50,7 @@ type route struct {
 	Link     int // interface index
 	Dev      string
 	Src      netip.Addr // preferred source
-	Scope    int
+	Scope    uint8
 	Protocol int
 	Type     int
 	Metric   int
@@ -97,13 +97,8 @@ type rule struct {
 	Plain    bool
 }
 
-// same tells whether two rules have the same content. The kernel counts the
-// protocol in: a rule that differs only there can exist beside.
-func (r rule) same(o rule) bool {
-	r.Protocol, o.Protocol = 0, 0
-	return r == o
-}
-
+// ours tells whether r was made by this project. The kernel counts the protocol
+// in: a rule that differs from ours only there can exist beside it.
 func (r rule) ours() bool { return r.Plain && r.Protocol == vpcnet.RouteProtocol }
 
 func (r rule) String() string {

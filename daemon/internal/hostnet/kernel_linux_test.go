@@ -19,57 +19,55 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
-
-	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
 // newNamespace moves the test's goroutine into a network namespace of its own.
 // The thread is never unlocked: it ends with the test, and the namespace with it.
-func newNamespace(t testing.TB) netns.NsHandle {
-	t.Helper()
+func newNamespace(tb testing.TB) netns.NsHandle {
+	tb.Helper()
 	if os.Getuid() != 0 {
 		const reason = "making network namespaces needs root"
 		if strings.Contains(os.Getenv("VPCCHAIN_REQUIRE"), "root") {
-			t.Fatal(reason)
+			tb.Fatal(reason)
 		}
-		t.Skip(reason)
+		tb.Skip(reason)
 	}
 	runtime.LockOSThread()
 	ns, err := netns.New()
 	if err != nil {
-		t.Fatalf("making a network namespace: %v", err)
+		tb.Fatalf("making a network namespace: %v", err)
 	}
-	t.Cleanup(func() { _ = ns.Close() })
-	must(t, netlink.LinkSetUp(linkNamed(t, "lo")))
+	tb.Cleanup(func() { _ = ns.Close() })
+	must(tb, netlink.LinkSetUp(linkNamed(tb, "lo")))
 	return ns
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func linkNamed(t testing.TB, name string) netlink.Link {
-	t.Helper()
+func linkNamed(tb testing.TB, name string) netlink.Link {
+	tb.Helper()
 	l, err := netlinksafe.LinkByName(name)
 	if err != nil {
-		t.Fatalf("finding link %s: %v", name, err)
+		tb.Fatalf("finding link %s: %v", name, err)
 	}
 	return l
 }
 
 // addENI makes a veth whose one end stands for an ENI.
-func addENI(t testing.TB, name, mac string) {
-	t.Helper()
+func addENI(tb testing.TB, name, mac string) {
+	tb.Helper()
 	hw, err := net.ParseMAC(mac)
-	must(t, err)
+	must(tb, err)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.HardwareAddr, attrs.MTU = name, hw, 1500
-	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "vpc-" + name}))
-	must(t, netlink.LinkSetMTU(linkNamed(t, "vpc-"+name), 9001))
-	must(t, netlink.LinkSetUp(linkNamed(t, "vpc-"+name)))
+	must(tb, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "vpc-" + name}))
+	must(tb, netlink.LinkSetMTU(linkNamed(tb, "vpc-"+name), 9001))
+	must(tb, netlink.LinkSetUp(linkNamed(tb, "vpc-"+name)))
 }
 
 const (
@@ -80,20 +78,20 @@ const (
 
 // nodeWith3 is a namespace as a booted instance leaves it, with a host veth of
 // one pod, and the state that the daemon wants there.
-func nodeWith3(t testing.TB) (*Host, Desired) {
-	t.Helper()
-	newNamespace(t)
-	addENI(t, "eth0", mac0)
-	addENI(t, "eth1", mac1)
-	addENI(t, "eth2", mac2)
-	eth0 := linkNamed(t, "eth0")
-	must(t, netlink.AddrAdd(eth0, &netlink.Addr{IPNet: toIPNet(prefixOf("10.20.11.162/24"))}))
-	must(t, netlink.LinkSetUp(eth0))
-	must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: eth0.Attrs().Index, Dst: toIPNet(prefixOf("0.0.0.0/0")), Gw: net.IPv4(10, 20, 11, 1)}))
-	addPodVeth(t, "eni0123", "vpc/c1/eth0")
-	h, err := New(Options{StateDir: t.TempDir()})
-	must(t, err)
-	t.Cleanup(h.Close)
+func nodeWith3(tb testing.TB) (*Host, Desired) {
+	tb.Helper()
+	newNamespace(tb)
+	addENI(tb, "eth0", mac0)
+	addENI(tb, "eth1", mac1)
+	addENI(tb, "eth2", mac2)
+	eth0 := linkNamed(tb, "eth0")
+	must(tb, netlink.AddrAdd(eth0, &netlink.Addr{IPNet: toIPNet(prefixOf("10.20.11.162/24"))}))
+	must(tb, netlink.LinkSetUp(eth0))
+	must(tb, netlink.RouteAdd(&netlink.Route{LinkIndex: eth0.Attrs().Index, Dst: toIPNet(prefixOf("0.0.0.0/0")), Gw: net.IPv4(10, 20, 11, 1)}))
+	addPodVeth(tb, "eni0123", "vpc/c1/eth0")
+	h, err := New(Options{StateDir: tb.TempDir()})
+	must(tb, err)
+	tb.Cleanup(h.Close)
 	return h, Desired{
 		Primary: addrOf("10.20.11.162"), PrimaryMAC: mac0, MTU: 9001,
 		ENIs: []ENI{
@@ -107,32 +105,32 @@ func nodeWith3(t testing.TB) (*Host, Desired) {
 	}
 }
 
-func addPodVeth(t testing.TB, name, alias string) {
-	t.Helper()
+func addPodVeth(tb testing.TB, name, alias string) {
+	tb.Helper()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
-	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "pod-" + name}))
-	l := linkNamed(t, name)
-	must(t, netlink.LinkSetAlias(l, alias))
-	must(t, netlink.LinkSetUp(l))
+	must(tb, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "pod-" + name}))
+	l := linkNamed(tb, name)
+	must(tb, netlink.LinkSetAlias(l, alias))
+	must(tb, netlink.LinkSetUp(l))
 }
 
-func syncOK(t testing.TB, h *Host, d Desired) Observed {
-	t.Helper()
-	obs, err := h.Sync(t.Context(), d)
+func syncOK(tb testing.TB, h *Host, d Desired) Observed {
+	tb.Helper()
+	obs, err := h.Sync(tb.Context(), d)
 	if err != nil {
-		t.Fatalf("Sync: %v", err)
+		tb.Fatalf("Sync: %v", err)
 	}
 	return obs
 }
 
 // readBack is the kernel's state as text, written without the package's own
 // conversions. IPv4, all tables but local.
-func readBack(t testing.TB) string {
-	t.Helper()
+func readBack(tb testing.TB) string {
+	tb.Helper()
 	var b strings.Builder
 	links, err := netlinksafe.LinkList()
-	must(t, err)
+	must(tb, err)
 	names := map[int]string{}
 	for _, l := range links {
 		a := l.Attrs()
@@ -142,13 +140,13 @@ func readBack(t testing.TB) string {
 		}
 		fmt.Fprintf(&b, "link %s mtu %d %s\n", a.Name, a.MTU, strings.Join(upWord(a.Flags), ""))
 		addrs, err := netlinksafe.AddrList(l, netlink.FAMILY_V4)
-		must(t, err)
+		must(tb, err)
 		for _, ad := range addrs {
 			fmt.Fprintf(&b, "addr %s dev %s flags %#x\n", ad.IPNet, a.Name, ad.Flags&^unix.IFA_F_PERMANENT)
 		}
 	}
 	rules, err := netlinksafe.RuleList(netlink.FAMILY_V4)
-	must(t, err)
+	must(tb, err)
 	// Within a priority the order is that of adding; none of these overlap.
 	slices.SortStableFunc(rules, func(a, b netlink.Rule) int {
 		return gocmp.Or(a.Priority-b.Priority, strings.Compare(fmt.Sprint(a.Src, a.Dst), fmt.Sprint(b.Src, b.Dst)))
@@ -157,7 +155,7 @@ func readBack(t testing.TB) string {
 		fmt.Fprintf(&b, "rule %d from %v to %v lookup %d proto %d\n", r.Priority, r.Src, r.Dst, r.Table, r.Protocol)
 	}
 	routes, err := netlinksafe.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{}, netlink.RT_FILTER_TABLE)
-	must(t, err)
+	must(tb, err)
 	var lines []string
 	for _, r := range routes {
 		if r.Table != unix.RT_TABLE_LOCAL {
@@ -167,11 +165,16 @@ func readBack(t testing.TB) string {
 	slices.Sort(lines)
 	b.WriteString(strings.Join(lines, ""))
 	for _, p := range []string{ipForward, rpFilter("eth0")} {
-		raw, err := os.ReadFile("/proc/thread-self/root/proc/sys/" + p)
-		must(t, err)
-		fmt.Fprintf(&b, "sysctl %s %s\n", p, bytes.TrimSpace(raw))
+		fmt.Fprintf(&b, "sysctl %s %s\n", p, readSysctl(tb, p))
 	}
 	return b.String()
+}
+
+func readSysctl(tb testing.TB, path string) string {
+	tb.Helper()
+	raw, err := os.ReadFile("/proc/sys/" + path) //nolint:gosec // a path of the test
+	must(tb, err)
+	return string(bytes.TrimSpace(raw))
 }
 
 func upWord(f net.Flags) []string {
@@ -207,33 +210,33 @@ sysctl net/ipv4/ip_forward 1
 sysctl net/ipv4/conf/eth0/rp_filter 2
 `
 
-func compareGolden(t testing.TB, want string) {
-	t.Helper()
-	if d := cmp.Diff(want, readBack(t)); d != "" {
-		t.Errorf("kernel (-want +got):\n%s", d)
+func compareGolden(tb testing.TB, want string) {
+	tb.Helper()
+	if d := cmp.Diff(want, readBack(tb)); d != "" {
+		tb.Errorf("kernel (-want +got):\n%s", d)
 	}
 }
 
 // monitor counts the kernel's messages since it was made.
 type monitor struct{ file *os.File }
 
-func newMonitor(t testing.TB) monitor {
-	t.Helper()
+func newMonitor(tb testing.TB) monitor {
+	tb.Helper()
 	f, err := subscribe()
-	must(t, err)
-	t.Cleanup(func() { _ = f.Close() })
+	must(tb, err)
+	tb.Cleanup(func() { _ = f.Close() })
 	return monitor{f}
 }
 
 // count reads what is queued. The kernel queues a message before the call that
 // causes it returns, so there is nothing to wait for.
-func (m monitor) count(t testing.TB) int {
-	t.Helper()
+func (m monitor) count(tb testing.TB) int {
+	tb.Helper()
 	n := 0
 	rc, err := m.file.SyscallConn()
-	must(t, err)
+	must(tb, err)
 	buf := make([]byte, 1<<16)
-	must(t, rc.Read(func(fd uintptr) bool {
+	must(tb, rc.Read(func(fd uintptr) bool {
 		for {
 			if _, _, err := unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT); err != nil {
 				return true
@@ -245,16 +248,16 @@ func (m monitor) count(t testing.TB) int {
 }
 
 // eventually polls until ok or the deadline.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 5*time.Second)
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("not within 5 s: %s", what)
+			tb.Fatalf("not within 5 s: %s", what)
 		case <-tick.C:
 		}
 	}
@@ -268,5 +271,3 @@ func ruleOf(priority int, src string, table int, protocol uint8) *netlink.Rule {
 	}
 	return r
 }
-
-func eniTable(d Desired, i int) int { return vpcnet.ENITable(d.ENIs[i].Card, d.ENIs[i].Device) }

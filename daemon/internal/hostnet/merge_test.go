@@ -41,7 +41,8 @@ func TestMerge(t *testing.T) {
 func TestMergePrefixes(t *testing.T) {
 	in := []netip.Prefix{
 		netip.MustParsePrefix("10.0.0.16/28"), netip.MustParsePrefix("10.0.0.0/28"),
-		netip.MustParsePrefix("10.0.0.3/32"), netip.MustParsePrefix("10.0.0.32/32"), {},
+		netip.MustParsePrefix("10.0.0.3/32"), netip.MustParsePrefix("10.0.0.32/32"),
+		{},
 	}
 	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/27"), netip.MustParsePrefix("10.0.0.32/32")}
 	if got := mergePrefixes(in); !slices.Equal(got, want) {

@@ -72,7 +72,7 @@ func fromAddr(a netlink.Addr) addr {
 func fromRoute(r netlink.Route, dev string) route {
 	return route{
 		Table: r.Table, Dst: defaultIfZero(toPrefix(r.Dst)), Gw: toAddr(r.Gw), Link: r.LinkIndex, Dev: dev,
-		Src: toAddr(r.Src), Scope: int(r.Scope), Protocol: int(r.Protocol), Type: r.Type, Metric: r.Priority,
+		Src: toAddr(r.Src), Scope: uint8(r.Scope), Protocol: int(r.Protocol), Type: r.Type, Metric: r.Priority,
 		Plain: len(r.MultiPath) == 0 && r.Via == nil && r.Encap == nil && r.Tos == 0,
 	}
 }
@@ -92,15 +92,20 @@ func (r route) toKernel() *netlink.Route {
 	return out
 }
 
-// fromKernelRule: the library does not tell a rule's action; one that is not a
-// table lookup has table 0 or a goto target.
 func fromKernelRule(r netlink.Rule) rule {
 	return rule{
 		Priority: r.Priority, Src: toPrefix(r.Src), Dst: toPrefix(r.Dst), Table: r.Table, Protocol: int(r.Protocol),
-		Plain: r.Mark == 0 && (r.Mask == nil || *r.Mask == 0) && r.Tos == 0 && r.TunID == 0 && r.Goto < 0 && r.Flow <= 0 &&
-			r.IifName == "" && r.OifName == "" && r.SuppressIfgroup < 0 && r.SuppressPrefixlen < 0 && !r.Invert &&
-			r.Dport == nil && r.Sport == nil && r.IPProto == 0 && r.UIDRange == nil && r.Table != 0,
+		Plain: plain(r),
 	}
+}
+
+// plain tells whether r selects by source and destination alone and looks up a
+// table. The library does not tell the action; one that is not a lookup has
+// table 0 or a goto target.
+func plain(r netlink.Rule) bool {
+	bare := netlink.NewRule()
+	bare.Priority, bare.Family, bare.Table, bare.Src, bare.Dst, bare.Protocol = r.Priority, r.Family, r.Table, r.Src, r.Dst, r.Protocol
+	return r.Table != 0 && r == *bare
 }
 
 func (r rule) toKernel() *netlink.Rule {

@@ -64,20 +64,24 @@ func sortedKeys(m map[int][]netip.Prefix) []int {
 //     ours to another table before our rule is reached.
 func (p *planned) rules(d Desired, k kernel) {
 	want := desiredRules(d)
-	var old []step
-	ours := make(map[rule]int, len(k.rules)) // position in the kernel's list
+	at := make(map[rule]int, len(k.rules)) // position of ours in the kernel's list
 	for i, r := range k.rules {
 		if r.ours() {
-			ours[r] = i
+			at[r] = i
 		}
 	}
-	wantSet := make(map[rule]bool, len(want))
+	wanted := make(map[rule]bool, len(want))
 	for _, w := range want {
-		if _, ok := ours[w]; !ok && !wantSet[w] {
+		if _, ok := at[w]; !ok && !wanted[w] {
 			p.add(step{verb: addRule, rule: w})
 		}
-		wantSet[w] = true
+		wanted[w] = true
 	}
+	p.oldRules(d, k, want, at, wanted)
+}
+
+// oldRules plans the removals: at has the positions of ours, wanted is want as a set.
+func (p *planned) oldRules(d Desired, k kernel, want []rule, at map[rule]int, wanted map[rule]bool) {
 	pods := make(map[netip.Prefix]bool, len(d.Pods))
 	for _, pod := range d.Pods {
 		pods[vpcnet.Host(pod.Addr)] = true
@@ -88,27 +92,24 @@ func (p *planned) rules(d Desired, k kernel) {
 		}
 		asOurs := r
 		asOurs.Protocol = vpcnet.RouteProtocol
-		switch {
-		case wantSet[asOurs]:
-			if r.ours() || !removableTwin(r, i, ours, asOurs) {
-				continue
-			}
-			old = append(old, step{verb: delRule, rule: r})
-		case r.ours(), superseded(r, pods):
-			old = append(old, step{verb: delRule, rule: r})
-		case r.Priority == vpcnet.RuleFrom:
+		old := r.ours() || superseded(r, pods)
+		if wanted[asOurs] {
+			our, exists := at[asOurs]
+			old = !r.ours() && removableTwin(r, i, our, exists)
+		}
+		if old {
+			p.add(step{verb: delRule, rule: r})
+		} else if !wanted[asOurs] {
 			p.conflict(r, want)
 		}
 	}
-	p.add(old...)
 }
 
 // removableTwin: the kernel deletes a rule without a protocol by content alone,
 // the first in its list. So such a twin can go only while it stands before ours;
 // one that was added behind ours changes nothing and stays.
-func removableTwin(twin rule, at int, ours map[rule]int, asOurs rule) bool {
-	our, exists := ours[asOurs]
-	return twin.Protocol != 0 || !exists || at < our
+func removableTwin(twin rule, at, ours int, exists bool) bool {
+	return twin.Protocol != 0 || !exists || at < ours
 }
 
 // superseded tells whether r is a stock rule for one pod, whose address now
@@ -128,6 +129,9 @@ func superseded(r rule, pods map[netip.Prefix]bool) bool {
 
 // conflict reports a foreign rule 1536 that overlaps one of ours with another table.
 func (p *planned) conflict(r rule, want []rule) {
+	if r.Priority != vpcnet.RuleFrom {
+		return
+	}
 	for _, w := range want {
 		if w.Priority == r.Priority && w.Table != r.Table && r.Src.IsValid() && w.Src.Overlaps(r.Src) {
 			p.degrade("rule %q of another program overlaps %q: remove it if its owner is gone", r, w)

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// SysctlFile, in the state directory, has the values that the sysctls had
+// SysctlFile is a file in the state directory with the values that the sysctls had
 // before the first change, as {"net/ipv4/ip_forward": "0"}, for uninstall.
 const SysctlFile = "sysctl.json"
 
@@ -30,7 +30,7 @@ func readSysctls(k kernel, primaryMAC string) (map[string]string, error) {
 	}
 	values := make(map[string]string, len(paths))
 	for _, p := range paths {
-		raw, err := os.ReadFile(filepath.Join(procSys, p))
+		raw, err := os.ReadFile(filepath.Join(procSys, p)) //nolint:gosec // one of two paths of this file
 		if errors.Is(err, fs.ErrNotExist) && p != ipForward {
 			continue // the link went meanwhile
 		}
@@ -43,7 +43,7 @@ func readSysctls(k kernel, primaryMAC string) (map[string]string, error) {
 }
 
 func writeSysctl(path, value string) error {
-	if err := os.WriteFile(filepath.Join(procSys, path), []byte(value), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(procSys, path), []byte(value), 0o600); err != nil {
 		return fmt.Errorf("writing sysctl: %w", err)
 	}
 	return nil
@@ -56,7 +56,7 @@ func rememberSysctl(dir, path, was string) error {
 	}
 	file := filepath.Join(dir, SysctlFile)
 	values := map[string]string{}
-	raw, err := os.ReadFile(file)
+	raw, err := os.ReadFile(file) //nolint:gosec // in the daemon's own directory
 	if err == nil {
 		// A damaged file has lost the originals; what is there now is the best left.
 		_ = json.Unmarshal(raw, &values)
@@ -74,7 +74,7 @@ func rememberSysctl(dir, path, was string) error {
 		return fmt.Errorf("remembering sysctl %s: %w", path, err)
 	}
 	tmp := file + ".new" // one writer: Sync holds its lock
-	if err = os.WriteFile(tmp, append(raw, '\n'), 0o644); err == nil {
+	if err = os.WriteFile(tmp, append(raw, '\n'), 0o600); err == nil {
 		err = os.Rename(tmp, file)
 	}
 	if err != nil {

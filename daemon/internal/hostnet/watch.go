@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-
-	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
 // Multicast groups of rtnetlink that tell of a change to what Sync looks at, as
@@ -122,46 +118,4 @@ func subscribe() (*os.File, error) {
 		return nil, fmt.Errorf("subscribing to kernel changes: %w", err)
 	}
 	return os.NewFile(uintptr(fd), "rtnetlink"), nil
-}
-
-// relevant tells whether a datagram of the kernel has a change that can call
-// for a repair. What cannot be parsed does.
-func relevant(datagram []byte) bool {
-	msgs, err := syscall.ParseNetlinkMessage(datagram)
-	if err != nil {
-		return true
-	}
-	for _, m := range msgs {
-		switch m.Header.Type {
-		case unix.RTM_NEWROUTE:
-			if len(m.Data) < unix.SizeofRtMsg || nl.DeserializeRtMsg(m.Data).Protocol != vpcnet.RouteProtocol {
-				return true
-			}
-		case unix.RTM_NEWRULE:
-			if ruleProtocol(m.Data) != vpcnet.RouteProtocol {
-				return true
-			}
-		default:
-			return true
-		}
-	}
-	return false
-}
-
-// ruleProtocol reads FRA_PROTOCOL of a rule message: unlike a route's, it is
-// not in the header.
-func ruleProtocol(data []byte) int {
-	if len(data) < unix.SizeofRtMsg {
-		return -1
-	}
-	attrs, err := nl.ParseRouteAttr(data[unix.SizeofRtMsg:])
-	if err != nil {
-		return -1
-	}
-	for _, a := range attrs {
-		if a.Attr.Type == nl.FRA_PROTOCOL && len(a.Value) > 0 {
-			return int(a.Value[0])
-		}
-	}
-	return 0
 }

@@ -134,8 +134,8 @@ func TestWatchAfterLostMessages(t *testing.T) {
 }
 
 // ruleMessage is a RTM_NEWRULE as the kernel sends it.
-func ruleMessage(t testing.TB, protocol uint8) []byte {
-	t.Helper()
+func ruleMessage(tb testing.TB, protocol uint8) []byte {
+	tb.Helper()
 	req := nl.NewNetlinkRequest(unix.RTM_NEWRULE, 0)
 	req.AddData(nl.NewRtMsg())
 	req.AddData(nl.NewRtAttr(nl.FRA_PRIORITY, []byte{0, 2, 0, 0}))
