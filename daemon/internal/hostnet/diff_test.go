@@ -61,7 +61,7 @@ func follow(k kernel, p planned) kernel {
 				}
 			}
 		case addAddr:
-			k.addrs = append(k.addrs, addr{Link: s.link.Index, Prefix: s.addr, Global: true, NoPrefixRoute: true})
+			k.addrs = append(k.addrs, addr{Link: s.link.Index, Prefix: s.addr, Global: true})
 		case delAddr:
 			k.addrs = slices.DeleteFunc(k.addrs, func(a addr) bool { return a.Link == s.link.Index && a.Prefix == s.addr })
 		case putRoute:

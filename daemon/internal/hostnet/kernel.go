@@ -28,11 +28,10 @@ type link struct {
 }
 
 type addr struct {
-	Link          int // interface index
-	Prefix        netip.Prefix
-	Global        bool // scope universe
-	NoPrefixRoute bool // IFA_F_NOPREFIXROUTE: main has no connected route for it
-	Secondary     bool // IFA_F_SECONDARY: goes when the first of its subnet goes
+	Link      int // interface index
+	Prefix    netip.Prefix
+	Global    bool // scope universe
+	Secondary bool // IFA_F_SECONDARY: goes when the first of its subnet goes
 }
 
 // Values of rtm_scope, rtm_protocol and rtm_type (linux/rtnetlink.h).

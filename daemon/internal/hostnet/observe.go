@@ -65,7 +65,7 @@ func fromLink(l netlink.Link) link {
 func fromAddr(a netlink.Addr) addr {
 	return addr{
 		Link: a.LinkIndex, Prefix: toPrefix(a.IPNet), Global: a.Scope == unix.RT_SCOPE_UNIVERSE,
-		NoPrefixRoute: a.Flags&unix.IFA_F_NOPREFIXROUTE != 0, Secondary: a.Flags&unix.IFA_F_SECONDARY != 0,
+		Secondary: a.Flags&unix.IFA_F_SECONDARY != 0,
 	}
 }
 
