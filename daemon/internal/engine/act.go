@@ -1,0 +1,186 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/decide"
+	"github.com/vpcchain/vpcchain/daemon/internal/eni"
+)
+
+// actionLimit bounds an action: EC2 takes seconds for each of its calls.
+const actionLimit = 3 * time.Minute
+
+func isA(err, target error) bool { return errors.Is(err, target) }
+
+// start carries an action out beside the loop.
+func (e *Engine) start(ctx context.Context, a decide.Action) {
+	e.mu.Lock()
+	e.serial++
+	id := e.serial
+	e.inFlight[id] = a
+	e.mu.Unlock()
+	e.actions.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, actionLimit)
+		defer cancel()
+		begin := time.Now()
+		err := e.do(ctx, a)
+		e.mu.Lock()
+		delete(e.inFlight, id)
+		if err == nil {
+			e.backoff.succeeded()
+			e.serveWaiters(time.Now())
+		} else if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+			wait := e.backoff.failed(err, time.Now())
+			e.Log.Warn(a.String(), "error", err, "again in", wait)
+		}
+		e.mu.Unlock()
+		if err == nil {
+			e.Log.Info(a.String(), "took", time.Since(begin))
+		}
+		e.poke()
+	})
+}
+
+func (e *Engine) do(ctx context.Context, a decide.Action) error {
+	switch a.Kind {
+	case decide.Assign:
+		return e.assignTo(ctx, a)
+	case decide.Create:
+		return e.createENI(ctx, a.Count)
+	case decide.Unassign:
+		return e.unassign(ctx, a)
+	default:
+		return e.removeENI(ctx, a.ENI)
+	}
+}
+
+func (e *Engine) assignTo(ctx context.Context, a decide.Action) error {
+	addrs, err := e.Addresses.Assign(ctx, a.ENI, a.Count)
+	if isA(err, eni.ErrAddressLimit) {
+		// The ENI has more than the pool knows: an earlier call was applied and its answer lost.
+		return e.refresh(ctx)
+	}
+	if isA(err, eni.ErrSubnetFull) && a.Count > 1 {
+		addrs, err = e.Addresses.Assign(ctx, a.ENI, 1)
+	}
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pool.AddAddresses(a.ENI, addrs)
+	return nil
+}
+
+// refresh takes EC2's word for what the ENIs have.
+func (e *Engine) refresh(ctx context.Context) error {
+	enis, err := e.ENIs.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pool.SetENIs(enis, time.Now())
+	return nil
+}
+
+// createENI makes an ENI and attaches it. What it made it removes again when a
+// later step fails.
+func (e *Engine) createENI(ctx context.Context, count int) (err error) {
+	device := e.takeDevice()
+	defer e.giveDevice(device)
+	made, err := e.ENIs.Create(ctx, eni.CreateSpec{
+		SubnetID: e.node.SubnetID, Groups: e.node.Groups, Addresses: count, Description: "aws-K8S-" + e.node.InstanceID,
+		ClientToken: rand.Text(), Tags: map[string]string{
+			"node.k8s.amazonaws.com/instance_id": e.node.InstanceID,
+			"node.k8s.amazonaws.com/createdAt":   time.Now().UTC().Format(time.RFC3339),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	attachment := ""
+	defer func() {
+		if err != nil && ctx.Err() == nil {
+			err = errors.Join(err, e.discard(ctx, made.ID, attachment))
+		}
+	}()
+	if attachment, err = e.ENIs.Attach(ctx, made.ID, 0, device); err != nil {
+		return err
+	}
+	if err = e.ENIs.DeleteWithInstance(ctx, made.ID, attachment); err != nil {
+		return err
+	}
+	made.Card, made.Device, made.AttachmentID, made.DeleteOnTermination = 0, device, attachment, true
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pool.AddENI(made, time.Now())
+	return nil
+}
+
+func (e *Engine) discard(ctx context.Context, id, attachment string) error {
+	if attachment != "" {
+		if err := e.Remover.Detach(ctx, attachment); err != nil {
+			return fmt.Errorf("undoing: %w", err)
+		}
+	}
+	if err := e.Remover.Delete(ctx, id); err != nil {
+		return fmt.Errorf("undoing: %w", err)
+	}
+	return nil
+}
+
+// takeDevice reserves the lowest device index that no ENI has or will have.
+func (e *Engine) takeDevice() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	used := map[int]bool{}
+	for _, m := range e.pool.Snapshot(time.Now()).ENIs {
+		used[m.Device] = true
+	}
+	device := 1
+	for used[device] || e.devices[device] {
+		device++
+	}
+	e.devices[device] = true
+	return device
+}
+
+func (e *Engine) giveDevice(device int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.devices, device)
+}
+
+func (e *Engine) unassign(ctx context.Context, a decide.Action) error {
+	e.mu.Lock()
+	addrs := e.pool.TakeAddresses(a.ENI, a.Addrs)
+	e.mu.Unlock()
+	if len(addrs) == 0 {
+		return nil
+	}
+	err := e.Addresses.Unassign(ctx, a.ENI, addrs)
+	if err != nil {
+		e.mu.Lock()
+		e.pool.AddAddresses(a.ENI, addrs)
+		e.mu.Unlock()
+	}
+	return err
+}
+
+func (e *Engine) removeENI(ctx context.Context, id string) error {
+	e.mu.Lock()
+	gone, ok := e.pool.TakeENI(id)
+	e.mu.Unlock()
+	if !ok {
+		return nil // somebody uses it by now
+	}
+	if err := e.discard(ctx, gone.ID, gone.AttachmentID); err != nil {
+		return errors.Join(err, e.refresh(ctx))
+	}
+	return nil
+}

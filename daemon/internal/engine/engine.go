@@ -1,0 +1,137 @@
+// Package engine is the life of vpc-ipamd: a level-triggered loop that observes
+// EC2 and the kernel, decides, acts, and serves the plugins meanwhile.
+//
+// Two things run beside one another. Requests (Assign, Release, …) work on the
+// pool under one lock, which is never held over an EC2 or kernel call; what they
+// promise is on disk before they answer. The loop compares the kernel with what
+// the pool wants, asks package decide what is missing, and starts EC2 actions
+// beside itself; their results come back as changes of the pool and wake it up.
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/config"
+	"github.com/vpcchain/vpcchain/daemon/internal/decide"
+	"github.com/vpcchain/vpcchain/daemon/internal/eni"
+	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
+	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+)
+
+// ENIs are the calls that make an ENI.
+type ENIs interface {
+	Describe(ctx context.Context) ([]eni.ENI, error)
+	Create(ctx context.Context, spec eni.CreateSpec) (eni.ENI, error)
+	Attach(ctx context.Context, eniID string, card, device int) (attachmentID string, err error)
+	DeleteWithInstance(ctx context.Context, eniID, attachmentID string) error
+}
+
+// ENIRemover are the calls that end one. What is gone already is a success.
+type ENIRemover interface {
+	Detach(ctx context.Context, attachmentID string) error
+	Delete(ctx context.Context, eniID string) error
+}
+
+// Addresses are the calls that change what an ENI has.
+type Addresses interface {
+	Assign(ctx context.Context, eniID string, n int) ([]netip.Addr, error)
+	Unassign(ctx context.Context, eniID string, addrs []netip.Addr) error
+}
+
+// Metadata is IMDS: who this instance is, and its view of the ENIs.
+type Metadata interface {
+	Node(ctx context.Context) (eni.Node, error)
+	ENIs(ctx context.Context) ([]eni.ENI, error)
+	Limits(ctx context.Context, instanceType string) (eni.Limits, error)
+}
+
+// Host is the kernel of the node.
+type Host interface {
+	Sync(ctx context.Context, d hostnet.Desired) (hostnet.Observed, error)
+	EnsureFrom(addr netip.Addr, table int) error
+	Watch(ctx context.Context) (<-chan struct{}, error)
+}
+
+// Store keeps what a restart must not forget.
+type Store interface {
+	Load() (held []pool.Allocation, freed map[netip.Addr]time.Time, err error)
+	Hold(a pool.Allocation) error
+	Release(at time.Time, gone ...pool.Allocation) error
+}
+
+// Deps is what the engine works with.
+type Deps struct {
+	Config    config.Config
+	ENIs      ENIs
+	Remover   ENIRemover
+	Addresses Addresses
+	Metadata  Metadata
+	Host      Host
+	Store     Store
+	StateDir  string // node.json and the spool are in it
+	Log       *slog.Logger
+}
+
+// Engine is a running daemon without its socket.
+type Engine struct {
+	Deps
+	node   eni.Node
+	limits eni.Limits
+
+	mu       sync.Mutex
+	pool     *pool.Pool
+	waiters  []*waiter
+	inFlight map[int]decide.Action
+	devices  map[int]bool // device indexes that ENIs being made will take
+	serial   int
+	backoff  backoff
+	links    map[string]hostnet.Link
+	primary  hostnet.Link
+	degraded []string
+	quiet    time.Time // of the last Assign or Release: shrinking waits for calm
+	plan     []string  // what the loop does next, in words
+
+	wake    chan struct{}
+	status  atomic.Pointer[Status]
+	actions sync.WaitGroup
+}
+
+// New prepares an engine; Start makes it ready to serve.
+func New(d Deps) *Engine {
+	e := &Engine{
+		Deps: d, pool: pool.New(d.Config.Cooldown), inFlight: map[int]decide.Action{}, devices: map[int]bool{},
+		links: map[string]hostnet.Link{}, wake: make(chan struct{}, 1),
+	}
+	e.status.Store(&Status{State: Unavailable, Reason: "vpc-ipamd is starting"})
+	return e
+}
+
+func (e *Engine) spoolDir() string { return filepath.Join(e.StateDir, "spool") }
+
+func (e *Engine) factsPath() string { return filepath.Join(e.StateDir, "node.json") }
+
+// poke makes the loop run soon; pokes before it does are one.
+func (e *Engine) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (e *Engine) targets() decide.Targets {
+	c := e.Config
+	return decide.Targets{WarmENI: c.WarmENI, WarmIP: c.WarmIP, MinimumIP: c.MinimumIP, MaxENI: c.MaxENI}
+}
+
+// ErrNoAddress is an Assign whose deadline passed without a free address.
+var ErrNoAddress = errors.New("no free address")
+
+// ErrUnknown is a Check of an attachment that holds nothing.
+var ErrUnknown = errors.New("holds no address")

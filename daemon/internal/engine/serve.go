@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/eni"
+	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+	"github.com/vpcchain/vpcchain/pkg/spool"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+// waiter is an Assign that found no address. got has room for one, so that who
+// serves it never waits.
+type waiter struct {
+	attachment vpcnet.Attachment
+	pod        pool.Pod
+	got        chan pool.Allocation
+}
+
+// Assigned is the answer of Assign.
+type Assigned struct {
+	pool.Allocation
+	ENI eni.ENI
+	MTU int // of the ENI's link, bytes
+}
+
+// Assign gives the attachment an address, the same again if it holds one. With
+// none free it waits in the order of arrival until ctx ends. The allocation is
+// on disk and its routing rule in the kernel before it returns.
+func (e *Engine) Assign(ctx context.Context, a vpcnet.Attachment, pod pool.Pod) (Assigned, error) {
+	// A release that was spooled for an earlier life of this attachment is void now.
+	if _, err := spool.Drop(e.spoolDir(), a); err != nil {
+		return Assigned{}, err
+	}
+	h, err := e.allocate(ctx, a, pod)
+	if err != nil {
+		return Assigned{}, err
+	}
+	out, err := e.finish(h)
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("assigning to %s: %w", a, ctx.Err())
+	}
+	if err != nil {
+		// Nobody learns of the address: it must not stay assigned.
+		_, rerr := e.Release(a)
+		if rerr != nil {
+			e.Log.Warn("taking back an address", "attachment", a.String(), "error", rerr)
+		}
+		return Assigned{}, err
+	}
+	return out, nil
+}
+
+// allocate takes an address from the pool, now or when there is one.
+func (e *Engine) allocate(ctx context.Context, a vpcnet.Attachment, pod pool.Pod) (pool.Allocation, error) {
+	e.mu.Lock()
+	now := time.Now()
+	h, ok := e.pool.Held(a)
+	// Who comes later queues behind those who wait already.
+	if !ok && len(e.waiters) == 0 {
+		if h, ok = e.pool.Assign(a, pod, now); ok {
+			if err := e.Store.Hold(h); err != nil {
+				e.pool.Undo(h)
+				e.mu.Unlock()
+				return pool.Allocation{}, err
+			}
+		}
+	}
+	if ok {
+		e.quiet = now
+		e.mu.Unlock()
+		e.poke()
+		return h, nil
+	}
+	w := &waiter{attachment: a, pod: pod, got: make(chan pool.Allocation, 1)}
+	e.waiters = append(e.waiters, w)
+	e.mu.Unlock()
+	e.poke()
+	select {
+	case h := <-w.got:
+		return h, nil
+	case <-ctx.Done():
+		return pool.Allocation{}, e.giveUp(w)
+	}
+}
+
+// giveUp takes a waiter out of the queue, or gives back what it got at the last
+// moment, and says why it waited in vain.
+func (e *Engine) giveUp(w *waiter) error {
+	e.mu.Lock()
+	e.waiters = slices.DeleteFunc(e.waiters, func(o *waiter) bool { return o == w })
+	reason := e.shortage()
+	e.mu.Unlock()
+	select {
+	case <-w.got:
+		if _, err := e.Release(w.attachment); err != nil {
+			return err
+		}
+	default:
+	}
+	return fmt.Errorf("%w for %s: %s", ErrNoAddress, w.attachment, reason)
+}
+
+// serveWaiters hands free addresses to those who wait, first come first served;
+// the caller holds the lock.
+func (e *Engine) serveWaiters(now time.Time) {
+	for len(e.waiters) > 0 {
+		w := e.waiters[0]
+		h, ok := e.pool.Assign(w.attachment, w.pod, now)
+		if !ok {
+			return
+		}
+		if err := e.Store.Hold(h); err != nil {
+			e.pool.Undo(h)
+			e.Log.Error("recording an allocation", "error", err)
+			return
+		}
+		e.waiters = e.waiters[1:]
+		e.quiet = now
+		w.got <- h
+	}
+}
+
+// finish puts the routing rule in place and completes the answer.
+func (e *Engine) finish(h pool.Allocation) (Assigned, error) {
+	e.mu.Lock()
+	m, ok := e.pool.ENI(h.ENI)
+	mtu := e.links[h.ENI].MTU
+	e.mu.Unlock()
+	if !ok {
+		return Assigned{}, fmt.Errorf("%s of %s lies on %s, which is gone", h.Addr, h.Attachment, h.ENI)
+	}
+	if err := e.Host.EnsureFrom(h.Addr, vpcnet.ENITable(m.Card, m.Device)); err != nil {
+		return Assigned{}, err
+	}
+	if mtu == 0 {
+		mtu = e.Config.ENIMTU
+	}
+	return Assigned{h, m, mtu}, nil
+}
+
+// Release frees the attachment's address; holding none is a success.
+func (e *Engine) Release(a vpcnet.Attachment) (pool.Allocation, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h, ok := e.pool.Held(a)
+	if !ok {
+		return pool.Allocation{}, nil
+	}
+	now := time.Now()
+	if err := e.Store.Release(now, h); err != nil {
+		return pool.Allocation{}, err
+	}
+	e.pool.Release(a, now)
+	e.quiet = now
+	e.poke()
+	return h, nil
+}
+
+// Collect releases every attachment of the network that is not valid.
+func (e *Engine) Collect(network string, valid []vpcnet.Attachment) (int, error) {
+	keep := map[vpcnet.Attachment]bool{}
+	for _, a := range valid {
+		keep[a] = true
+	}
+	e.mu.Lock()
+	all := e.pool.Attachments(network)
+	e.mu.Unlock()
+	n := 0
+	for _, a := range all {
+		if keep[a] {
+			continue
+		}
+		h, err := e.Release(a)
+		if err != nil {
+			return n, err
+		}
+		if h.Addr.IsValid() {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Check verifies that the attachment holds the address and that its ENI works.
+func (e *Engine) Check(a vpcnet.Attachment, addr string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h, ok := e.pool.Held(a)
+	if !ok {
+		return fmt.Errorf("%s %w", a, ErrUnknown)
+	}
+	if h.Addr.String() != addr {
+		return fmt.Errorf("%s holds %s, not %s", a, h.Addr, addr)
+	}
+	if _, ok := e.pool.ENI(h.ENI); !ok {
+		return fmt.Errorf("%s holds %s of %s, which is not attached", a, addr, h.ENI)
+	}
+	if l := e.links[h.ENI]; !l.Ready {
+		return fmt.Errorf("%s holds %s of %s, which is not ready: %s", a, addr, h.ENI, l.Reason)
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/eni"
+	"github.com/vpcchain/vpcchain/pkg/nodefacts"
+	"github.com/vpcchain/vpcchain/pkg/spool"
+)
+
+// Start finds out who the node is, takes up the allocations of before, makes
+// the kernel right and writes the node facts. After it requests can be served.
+// It tries again until ctx ends: IMDS and EC2 may come up later than the node.
+func (e *Engine) Start(ctx context.Context) error {
+	held, freed, err := e.Store.Load()
+	if err != nil {
+		return err
+	}
+	if err := e.pool.Restore(held, freed); err != nil {
+		return err
+	}
+	var retry backoff
+	for {
+		err := e.discover(ctx)
+		if err == nil {
+			break
+		}
+		wait := retry.failed(err, time.Now())
+		e.Log.Warn("discovering the node; trying again", "error", err, "in", wait)
+		e.status.Store(&Status{State: Unavailable, Reason: "vpc-ipamd is starting: " + err.Error()})
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("discovering the node: %w", err)
+		case <-time.After(wait):
+		}
+	}
+	if err := e.syncHost(ctx); err != nil {
+		return fmt.Errorf("setting up the node's network: %w", err)
+	}
+	if err := e.writeFacts(); err != nil {
+		return err
+	}
+	e.replaySpool()
+	e.updateStatus()
+	e.Log.Info("ready", "instance", e.node.InstanceID, "type", e.node.InstanceType, "primary", e.node.PrimaryIP, "held", len(held))
+	return nil
+}
+
+func (e *Engine) discover(ctx context.Context) error {
+	node, err := e.Metadata.Node(ctx)
+	if err != nil {
+		return err
+	}
+	limits, err := e.Metadata.Limits(ctx, node.InstanceType)
+	if err != nil {
+		return err
+	}
+	enis, err := e.ENIs.Describe(ctx)
+	if err != nil {
+		// IMDS knows the addresses too: a node whose EC2 access fails goes on serving what it has.
+		e.Log.Warn("describing the ENIs in EC2; IMDS must do", "error", err)
+		e.backoff.failed(err, time.Now())
+		if enis, err = e.Metadata.ENIs(ctx); err != nil {
+			return err
+		}
+	}
+	if !slices.ContainsFunc(enis, eni.ENI.IsPrimary) {
+		return fmt.Errorf("the instance has no primary ENI among %d", len(enis))
+	}
+	e.node, e.limits = node, limits
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pool.SetENIs(enis, time.Now())
+	return nil
+}
+
+// writeFacts tells the plugins what the node is.
+func (e *Engine) writeFacts() error {
+	e.mu.Lock()
+	primary := e.primary
+	e.mu.Unlock()
+	return nodefacts.Write(e.factsPath(), nodefacts.Facts{
+		InstanceID: e.node.InstanceID, PrimaryIP: e.node.PrimaryIP, PrimaryMAC: e.node.PrimaryMAC, PrimaryLink: primary.Name,
+		PrimaryMTU: primary.MTU, VPCCIDRs: e.node.VPCCIDRs, VethPrefix: e.Config.VethPrefix,
+	})
+}
+
+// replaySpool carries out the releases that plugins could not deliver.
+func (e *Engine) replaySpool() {
+	list, err := spool.List(e.spoolDir())
+	if err != nil {
+		e.Log.Warn("reading the spool", "error", err)
+	}
+	for _, a := range list {
+		if _, err := e.Release(a); err != nil {
+			e.Log.Warn("replaying a release", "attachment", a.String(), "error", err)
+			continue
+		}
+		if _, err := spool.Drop(e.spoolDir(), a); err != nil {
+			e.Log.Warn("replaying a release", "attachment", a.String(), "error", err)
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/decide"
+	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
+	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+)
+
+// State is what STATUS tells.
+type State int
+
+// Serving, serving with something wrong, or not serving.
+const (
+	OK State = iota
+	Limited
+	Unavailable
+)
+
+// Status is whether an Assign would be served now.
+type Status struct {
+	State  State
+	Reason string
+}
+
+// Status answers without a lock: it is asked every few seconds while pods start.
+func (e *Engine) Status() Status { return *e.status.Load() }
+
+func (e *Engine) updateStatus() {
+	e.mu.Lock()
+	s := e.judge(time.Now())
+	e.mu.Unlock()
+	e.status.Store(&s)
+}
+
+// judge is the status now; the caller holds the lock.
+func (e *Engine) judge(now time.Time) Status {
+	usable := 0
+	for _, m := range e.pool.Snapshot(now).ENIs {
+		if m.Ready {
+			usable += m.Count(pool.Free)
+		}
+	}
+	wrong := append([]string(nil), e.degraded...)
+	if e.backoff.last != nil {
+		wrong = append(wrong, e.backoff.reason())
+	}
+	switch {
+	case usable == 0 && len(e.inFlight) == 0 && e.stuck(now):
+		return Status{Unavailable, "no free address: " + e.shortage()}
+	case len(wrong) > 0:
+		return Status{Limited, strings.Join(wrong, "; ")}
+	}
+	return Status{OK, ""}
+}
+
+// stuck tells that no address will come by itself soon: EC2 fails, or the
+// instance has all that it may have and none rests.
+func (e *Engine) stuck(now time.Time) bool {
+	return e.backoff.last != nil || len(e.decideNow(now)) == 0 && e.pool.NextAvailable(now).IsZero()
+}
+
+func (e *Engine) decideNow(now time.Time) []decide.Action {
+	return decide.Decide(decide.Input{Pool: e.pool.Snapshot(now), Targets: e.targets(), Limits: e.limits, Waiters: max(len(e.waiters), 1)})
+}
+
+// shortage says why there is no address, and what to do; the caller holds the lock.
+func (e *Engine) shortage() string {
+	now := time.Now()
+	s := e.pool.Snapshot(now)
+	counts := fmt.Sprintf("%d ENIs with %d addresses: %d used, %d resting after use", len(s.ENIs), s.Total(), s.Count(pool.Used), s.Count(pool.Cooling))
+	switch {
+	case e.backoff.last != nil:
+		return counts + "; growing fails: " + e.backoff.reason()
+	case len(e.inFlight) > 0:
+		return counts + "; the pool is growing: " + strings.Join(e.plan, ", ")
+	case len(e.decideNow(now)) == 0 && s.Count(pool.Cooling) == 0:
+		return counts + fmt.Sprintf("; that is all a %s may have (or MAX_ENI): move pods to another node", e.node.InstanceType)
+	}
+	return counts
+}
+
+// View is everything that the operator's command line shows.
+type View struct {
+	Pool    pool.Snapshot
+	Links   map[string]hostnet.Link
+	Plan    []string
+	Waiters int
+}
+
+// View copies the state.
+func (e *Engine) View() View {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v := View{Pool: e.pool.Snapshot(time.Now()), Links: map[string]hostnet.Link{}, Plan: append([]string(nil), e.plan...), Waiters: len(e.waiters)}
+	for id, l := range e.links {
+		v.Links[id] = l
+	}
+	return v
+}

@@ -1,0 +1,92 @@
+package pool
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/eni"
+)
+
+// State of an address.
+type State int
+
+// An address is free, used by an attachment, or cooling after use.
+const (
+	Free State = iota
+	Used
+	Cooling
+)
+
+// Address is one address of a snapshot.
+type Address struct {
+	Addr   netip.Addr
+	State  State
+	Holder *Allocation // of a used one
+}
+
+// ENI is an ENI of a snapshot.
+type ENI struct {
+	eni.ENI
+	Slots  []Address
+	Ready  bool
+	Reason string
+	Age    time.Duration
+}
+
+// Count is how many addresses of the ENI are in the state.
+func (e ENI) Count(s State) int {
+	n := 0
+	for _, a := range e.Slots {
+		if a.State == s {
+			n++
+		}
+	}
+	return n
+}
+
+// Snapshot is the pool at one moment, for deciding and for showing.
+type Snapshot struct {
+	ENIs []ENI // the primary one first
+	// Lost are allocations whose address no ENI has any more.
+	Lost []Allocation
+}
+
+// Total is how many addresses the ENIs have, primary ones not counted.
+func (s Snapshot) Total() int { return s.Count(Free) + s.Count(Used) + s.Count(Cooling) }
+
+// Count is how many addresses are in the state.
+func (s Snapshot) Count(st State) int {
+	n := 0
+	for _, e := range s.ENIs {
+		n += e.Count(st)
+	}
+	return n
+}
+
+// Snapshot copies the state.
+func (p *Pool) Snapshot(now time.Time) Snapshot {
+	var s Snapshot
+	seen := map[netip.Addr]bool{}
+	for _, m := range p.ordered() {
+		e := ENI{ENI: m.ENI, Ready: m.ready, Reason: m.reason, Age: now.Sub(m.since)}
+		for _, a := range m.Addresses {
+			seen[a] = true
+			slot := Address{Addr: a}
+			switch h := p.byAddr[a]; {
+			case h != nil:
+				holder := *h
+				slot.State, slot.Holder = Used, &holder
+			case !p.available(a, now):
+				slot.State = Cooling
+			}
+			e.Slots = append(e.Slots, slot)
+		}
+		s.ENIs = append(s.ENIs, e)
+	}
+	for a, h := range p.byAddr {
+		if !seen[a] {
+			s.Lost = append(s.Lost, *h)
+		}
+	}
+	return s
+}

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"context"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/engine"
+	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+	"github.com/vpcchain/vpcchain/pkg/ipamapi"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+type admin struct {
+	ipamapi.UnimplementedAdminServer
+	e *engine.Engine
+}
+
+func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply, error) {
+	v := s.e.View()
+	reply := &ipamapi.PoolReply{
+		Plan: v.Plan, Waiters: uint32(v.Waiters), Totals: &ipamapi.PoolTotals{
+			Addresses: uint32(v.Pool.Total()), Used: uint32(v.Pool.Count(pool.Used)),
+			Cooling: uint32(v.Pool.Count(pool.Cooling)), Available: uint32(v.Pool.Count(pool.Free)),
+		},
+	}
+	for _, m := range v.Pool.ENIs {
+		link := v.Links[m.ID]
+		e := &ipamapi.PoolENI{
+			Eni:     &ipamapi.ENI{Id: m.ID, Mac: m.MAC, Mtu: uint32(link.MTU), Device: uint32(m.Device), Card: uint32(m.Card)},
+			Primary: m.Primary.String(), SubnetId: m.SubnetID, Subnet: m.Subnet.String(), Link: link.Name,
+			Table: uint32(vpcnet.ENITable(m.Card, m.Device)), Ready: m.Ready, Note: m.Reason,
+		}
+		for _, slot := range m.Slots {
+			e.Addresses = append(e.Addresses, address(slot))
+		}
+		reply.Enis = append(reply.Enis, e)
+	}
+	return reply, nil
+}
+
+func address(slot pool.Address) *ipamapi.PoolAddress {
+	a := &ipamapi.PoolAddress{Address: slot.Addr.String(), State: map[pool.State]ipamapi.PoolAddress_State{
+		pool.Free: ipamapi.PoolAddress_STATE_FREE, pool.Used: ipamapi.PoolAddress_STATE_USED, pool.Cooling: ipamapi.PoolAddress_STATE_COOLING,
+	}[slot.State]}
+	if h := slot.Holder; h != nil {
+		a.Attachment = &ipamapi.Attachment{Network: h.Attachment.Network, ContainerId: h.Attachment.ContainerID, Ifname: h.Attachment.IfName}
+		a.Pod = &ipamapi.Pod{Namespace: h.Pod.Namespace, Name: h.Pod.Name, Uid: h.Pod.UID}
+	}
+	return a
+}

@@ -1,0 +1,126 @@
+// Command vpcctl is the operator's command line on a node: what vpc-ipamd has,
+// and whether it serves.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/vpcchain/vpcchain/pkg/ipamapi"
+)
+
+const usage = `vpcctl shows what vpc-ipamd does on this node.
+
+  vpcctl status [--json]   does it serve? exit 0 yes, 3 with something wrong, 4 no, 1 it does not answer
+  vpcctl pool [--json]     ENIs, addresses, who holds them
+
+  --socket PATH            of vpc-ipamd
+`
+
+// Exit codes of status; 1 is any error.
+const (
+	exitLimited     = 3
+	exitUnavailable = 4
+)
+
+func main() {
+	code, err := run(os.Args[1:], os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "vpcctl:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(args []string, out io.Writer) (int, error) {
+	if len(args) == 0 || args[0] == "help" || args[0] == "--help" {
+		_, err := fmt.Fprint(out, usage)
+		return 0, err
+	}
+	fs := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	socket := fs.String("socket", ipamapi.DefaultSocket, "")
+	asJSON := fs.Bool("json", false, "")
+	if err := fs.Parse(args[1:]); err != nil {
+		return 2, fmt.Errorf("%w; `vpcctl help` lists the flags", err)
+	}
+	conn, err := grpc.NewClient("unix:"+*socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return 1, err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	switch args[0] {
+	case "status":
+		return status(ctx, ipamapi.NewIPAMClient(conn), out, *asJSON)
+	case "pool":
+		return pool(ctx, ipamapi.NewAdminClient(conn), out, *asJSON)
+	}
+	return 2, fmt.Errorf("unknown subcommand %q; `vpcctl help` lists them", args[0])
+}
+
+func printJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func status(ctx context.Context, c ipamapi.IPAMClient, out io.Writer, asJSON bool) (int, error) {
+	r, err := c.Status(ctx, &ipamapi.StatusRequest{})
+	if err != nil {
+		return 1, fmt.Errorf("asking vpc-ipamd: %w", err)
+	}
+	word, code := "serving", 0
+	switch r.GetState() {
+	case ipamapi.StatusReply_STATE_LIMITED:
+		word, code = "limited", exitLimited
+	case ipamapi.StatusReply_STATE_UNAVAILABLE:
+		word, code = "unavailable", exitUnavailable
+	}
+	if asJSON {
+		return code, printJSON(out, map[string]string{"state": word, "reason": r.GetReason()})
+	}
+	if r.GetReason() != "" {
+		word += ": " + r.GetReason()
+	}
+	_, err = fmt.Fprintln(out, word)
+	return code, err
+}
+
+func pool(ctx context.Context, c ipamapi.AdminClient, out io.Writer, asJSON bool) (int, error) {
+	r, err := c.Pool(ctx, &ipamapi.PoolRequest{})
+	if err != nil {
+		return 1, fmt.Errorf("asking vpc-ipamd: %w", err)
+	}
+	v := viewOf(r)
+	if asJSON {
+		return 0, printJSON(out, v)
+	}
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ENI\tLINK\tPRIMARY\tTABLE\tADDRESSES\tUSED\tCOOLING\tFREE\tNOTE")
+	for _, e := range v.ENIs {
+		n := map[string]int{}
+		for _, a := range e.Addresses {
+			n[a.State]++
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", e.ID, e.Link, e.Primary, e.Table, len(e.Addresses), n["used"], n["cooling"], n["free"], e.Note)
+	}
+	if err := t.Flush(); err != nil {
+		return 1, err
+	}
+	fmt.Fprintf(out, "%d addresses: %d used, %d cooling, %d available\n", v.Addresses, v.Used, v.Cooling, v.Available)
+	for _, p := range v.Plan {
+		fmt.Fprintln(out, "next:", p)
+	}
+	return 0, nil
+}

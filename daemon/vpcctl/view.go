@@ -1,0 +1,66 @@
+package main
+
+import "github.com/vpcchain/vpcchain/pkg/ipamapi"
+
+// view is the JSON of `vpcctl pool`; its names are stable.
+type view struct {
+	ENIs      []eniView `json:"enis"`
+	Addresses int       `json:"addresses"` // primary addresses not counted
+	Used      int       `json:"used"`
+	Cooling   int       `json:"cooling"`
+	Available int       `json:"available"`
+	Waiters   int       `json:"waiters"`
+	Plan      []string  `json:"plan"`
+}
+
+type eniView struct {
+	ID        string        `json:"id"`
+	Device    int           `json:"device"`
+	Card      int           `json:"card"`
+	MAC       string        `json:"mac"`
+	MTU       int           `json:"mtu"`
+	Link      string        `json:"link"`
+	Primary   string        `json:"primary"`
+	Subnet    string        `json:"subnet"`
+	SubnetID  string        `json:"subnetID"`
+	Table     int           `json:"table"`
+	Ready     bool          `json:"ready"`
+	Note      string        `json:"note"`
+	Addresses []addressView `json:"addresses"`
+}
+
+type addressView struct {
+	Address     string `json:"address"`
+	State       string `json:"state"` // free, used, cooling
+	Network     string `json:"network,omitempty"`
+	ContainerID string `json:"containerID,omitempty"`
+	IfName      string `json:"ifname,omitempty"`
+	Namespace   string `json:"namespace,omitempty"`
+	Pod         string `json:"pod,omitempty"`
+}
+
+func viewOf(r *ipamapi.PoolReply) view {
+	t := r.GetTotals()
+	v := view{
+		Addresses: int(t.GetAddresses()), Used: int(t.GetUsed()), Cooling: int(t.GetCooling()), Available: int(t.GetAvailable()),
+		Waiters: int(r.GetWaiters()), Plan: r.GetPlan(), ENIs: []eniView{},
+	}
+	for _, e := range r.GetEnis() {
+		out := eniView{
+			ID: e.GetEni().GetId(), Device: int(e.GetEni().GetDevice()), Card: int(e.GetEni().GetCard()), MAC: e.GetEni().GetMac(),
+			MTU: int(e.GetEni().GetMtu()), Link: e.GetLink(), Primary: e.GetPrimary(), Subnet: e.GetSubnet(), SubnetID: e.GetSubnetId(),
+			Table: int(e.GetTable()), Ready: e.GetReady(), Note: e.GetNote(), Addresses: []addressView{},
+		}
+		for _, a := range e.GetAddresses() {
+			state := map[ipamapi.PoolAddress_State]string{
+				ipamapi.PoolAddress_STATE_FREE: "free", ipamapi.PoolAddress_STATE_USED: "used", ipamapi.PoolAddress_STATE_COOLING: "cooling",
+			}[a.GetState()]
+			out.Addresses = append(out.Addresses, addressView{
+				Address: a.GetAddress(), State: state, Network: a.GetAttachment().GetNetwork(), ContainerID: a.GetAttachment().GetContainerId(),
+				IfName: a.GetAttachment().GetIfname(), Namespace: a.GetPod().GetNamespace(), Pod: a.GetPod().GetName(),
+			})
+		}
+		v.ENIs = append(v.ENIs, out)
+	}
+	return v
+}
