@@ -1,0 +1,28 @@
+#!/bin/bash
+# packages.sh WHAT: make sure that the commands WHAT needs are there ("demo" or
+# "test"). As root on Debian it installs the packages that are missing and says
+# so; otherwise it says what is missing and goes on, and whoever needs it fails
+# or skips with a reason of its own.
+set -euo pipefail
+declare -A package=([ip]=iproute2 [nft]=nftables [ping]=iputils-ping)
+if [ "${1:-}" = test ]; then
+  package+=([tc]=iproute2 [strace]=strace [gcc]=gcc [iptables]=iptables)
+fi
+missing=()
+for cmd in "${!package[@]}"; do
+  command -v "$cmd" >/dev/null || missing+=("${package[$cmd]}")
+done
+# The race detector needs a C library to link against.
+if [ "${1:-}" = test ] && [ ! -e /usr/include/stdlib.h ]; then missing+=(libc6-dev); fi
+# Fetching Go modules needs the roots of trust.
+if [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then missing+=(ca-certificates); fi
+[ ${#missing[@]} -eq 0 ] && exit 0
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+  echo "missing: ${missing[*]} (not installed: that needs root and apt-get)"
+  exit 0
+fi
+echo "installing Debian packages: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
