@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
@@ -96,6 +97,7 @@ func TestKillDaemonDuringChurn(t *testing.T) {
 	}
 	del := func(p *lab.Pod) error {
 		_, err := l.CNITool(ctx, "del", *p)
+		p.Addr = netip.Addr{}
 		return err
 	}
 	for round := range 2 {

@@ -66,8 +66,8 @@ func (s *Sum) packageDone(t *tests, e event) {
 	prefix := e.Package + "\x00"
 	var names []string
 	for k := range t.verdict {
-		if strings.HasPrefix(k, prefix) {
-			names = append(names, strings.TrimPrefix(k, prefix))
+		if after, ok := strings.CutPrefix(k, prefix); ok {
+			names = append(names, after)
 		}
 	}
 	sort.Strings(names)
@@ -91,21 +91,27 @@ func (s *Sum) packageDone(t *tests, e event) {
 		delete(t.verdict, k)
 	}
 	if e.Action == "fail" && failed == 0 {
-		// Did not build, panicked outside a test, or ran out of time.
-		text := strings.Join(t.output[key(e.Package, "")], "")
-		for _, out := range t.build {
-			text += strings.Join(out, "")
-		}
-		for k, out := range t.output {
-			if strings.HasPrefix(k, prefix) && k != prefix {
-				text += strings.Join(out, "")
-			}
-		}
-		s.fail(e.Package, text)
+		s.fail(e.Package, t.all(prefix))
 	}
 	if e.Action == "pass" && len(names) > 0 {
 		fmt.Printf("ok   %-60s %6.1f s\n", e.Package, e.Elapsed)
 	}
+}
+
+// all is what a package printed that failed without a failed test: it did not
+// build, panicked outside a test, or ran out of time.
+func (t *tests) all(prefix string) string {
+	var text strings.Builder
+	text.WriteString(strings.Join(t.output[prefix], ""))
+	for _, out := range t.build {
+		text.WriteString(strings.Join(out, ""))
+	}
+	for k, out := range t.output {
+		if strings.HasPrefix(k, prefix) && k != prefix {
+			text.WriteString(strings.Join(out, ""))
+		}
+	}
+	return text.String()
 }
 
 // reason is the text of t.Skip: the line before "--- SKIP".

@@ -39,8 +39,7 @@ func As(class Class, err error) error {
 	if err == nil {
 		return nil
 	}
-	var c *classified
-	if errors.As(err, &c) {
+	if _, ok := errors.AsType[*classified](err); ok {
 		return err
 	}
 	return &classified{class, err}
@@ -57,8 +56,7 @@ func From(err error) error {
 		return nil
 	}
 	class := Internal
-	var c *classified
-	if errors.As(err, &c) {
+	if c, ok := errors.AsType[*classified](err); ok {
 		class = c.class
 	}
 	return types.NewError(uint(class), err.Error(), "")

@@ -56,15 +56,43 @@ func attachment(a vpcnet.Attachment) *ipamapi.Attachment {
 	return &ipamapi.Attachment{Network: a.Network, ContainerId: a.ContainerID, Ifname: a.IfName}
 }
 
-// Assign asks for an address and waits for one until ctx ends.
+// restartWindow is how long Assign puts up with a daemon that does not answer:
+// one that is restarted or upgraded is back within it.
+const restartWindow = 2 * time.Second
+
+// retryEvery is the pause between two attempts in that window.
+const retryEvery = 50 * time.Millisecond
+
+// Assign asks for an address and waits for one until ctx ends. Asking twice
+// gives the same address, so a daemon that is killed meanwhile is asked again.
 func (c *Client) Assign(ctx context.Context, a vpcnet.Attachment, pod Pod, netns string) (Address, error) {
-	r, err := c.ipam.Assign(ctx, &ipamapi.AssignRequest{
+	req := &ipamapi.AssignRequest{
 		Attachment: attachment(a), Netns: netns, Pod: &ipamapi.Pod{Namespace: pod.Namespace, Name: pod.Name, Uid: pod.UID},
-	})
-	if err != nil {
-		return Address{}, c.explain(err)
 	}
-	return decode(r)
+	var down time.Time // since when the daemon does not answer
+	for {
+		asked := time.Now()
+		r, err := c.ipam.Assign(ctx, req)
+		if err == nil {
+			return decode(r)
+		}
+		if status.Code(err) != codes.Unavailable {
+			return Address{}, c.explain(err)
+		}
+		// An answer that was long in coming ends with the daemon's death: the window starts there.
+		if down.IsZero() || time.Since(asked) > restartWindow {
+			down = time.Now()
+		}
+		if time.Since(down) > restartWindow {
+			return Address{}, c.explain(err)
+		}
+		select {
+		case <-ctx.Done():
+			return Address{}, c.explain(err)
+		case <-time.After(retryEvery):
+		}
+		c.conn.ResetConnectBackoff()
+	}
 }
 
 func decode(r *ipamapi.AssignReply) (Address, error) {

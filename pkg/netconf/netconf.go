@@ -75,7 +75,7 @@ type Pod struct{ Namespace, Name, UID string }
 // PodOf reads K8S_POD_* of CNI_ARGS. Others' keys are ignored.
 func PodOf(args string) Pod {
 	var p Pod
-	for _, pair := range strings.Split(args, ";") {
+	for pair := range strings.SplitSeq(args, ";") {
 		key, value, _ := strings.Cut(pair, "=")
 		switch key {
 		case "K8S_POD_NAMESPACE":

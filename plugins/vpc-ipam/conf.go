@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"time"
 
@@ -29,6 +30,7 @@ type conf struct {
 	version   string
 	network   string
 	delegated bool
+	second    bool // another plugin's result came before
 	socket    string
 	timeout   time.Duration
 }
@@ -38,8 +40,9 @@ func (c conf) spoolDir() string { return filepath.Join(filepath.Dir(c.socket), "
 
 func parse(stdin []byte) (conf, error) {
 	var raw struct {
-		CNIVersion string `json:"cniVersion"`
-		Name       string `json:"name"`
+		CNIVersion string           `json:"cniVersion"`
+		Name       string           `json:"name"`
+		Prev       *json.RawMessage `json:"prevResult"`
 		keys
 		IPAM keys `json:"ipam"`
 	}
@@ -47,6 +50,7 @@ func parse(stdin []byte) (conf, error) {
 		return conf{}, err
 	}
 	c := conf{version: raw.CNIVersion, network: raw.Name, delegated: raw.Type != pluginType && raw.IPAM.Type == pluginType}
+	c.second = !c.delegated && raw.Prev != nil && string(*raw.Prev) != "null"
 	own := raw.keys
 	if c.delegated {
 		own = raw.IPAM

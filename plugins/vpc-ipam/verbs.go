@@ -37,6 +37,9 @@ func (c conf) attachment(args *skel.CmdArgs) vpcnet.Attachment {
 
 func add(args *skel.CmdArgs) error {
 	return call(args.StdinData, func(c conf, client *ipamclient.Client) error {
+		if c.second {
+			return cnierr.New(cnierr.Config, "prevResult is given: vpc-ipam must be the first plugin of its chain, or another plugin's ipam")
+		}
 		if err := netconf.RefuseHostNetns(args.Netns); err != nil {
 			return err
 		}
@@ -62,7 +65,7 @@ func (c conf) chained(a ipamclient.Address) *types100.Result {
 		CNIVersion: types100.ImplementedSpecVersion,
 		Interfaces: []*types100.Interface{{Name: a.ENI, Mac: a.MAC, Mtu: a.MTU}},
 		IPs: []*types100.IPConfig{{
-			Interface: types100.Int(0), Address: ipNet(vpcnet.Host(a.Addr)), Gateway: a.Router.AsSlice(),
+			Interface: new(0), Address: ipNet(vpcnet.Host(a.Addr)), Gateway: a.Router.AsSlice(),
 		}},
 	}
 }

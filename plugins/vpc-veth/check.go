@@ -99,7 +99,7 @@ func (k *kernel) checkPair(c conf, args *skel.CmdArgs) (netlink.Link, error) {
 }
 
 func (k *kernel) checkAddr(inside netlink.Link, a netip.Addr) error {
-	addrs, err := k.pod.AddrList(inside, netlink.FAMILY_V4) //nolint:forbidigo // one namespace's few addresses; netlinksafe has no handle for them
+	addrs, err := k.pod.AddrList(inside, netlink.FAMILY_V4)
 	if err != nil {
 		return fmt.Errorf("listing the pod's addresses: %w", err)
 	}

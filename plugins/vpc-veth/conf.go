@@ -23,6 +23,7 @@ type conf struct {
 	nodeIP     netip.Addr // source of the node's packets to pods; may be invalid
 	nodeMTU    int        // of the primary link; 0: unknown
 	hasFacts   bool       // a daemon looks after this node
+	factsErr   error      // why the node facts could not be read; DEL and GC do without them
 }
 
 // The kernel's bounds for an IPv4 link; the upper one is an ENI's MTU.
@@ -44,9 +45,7 @@ func parse(stdin []byte) (conf, error) {
 		return conf{}, err
 	}
 	c := conf{version: raw.CNIVersion, network: raw.Name, vethPrefix: raw.VethPrefix}
-	if err := c.facts(raw.NodeFacts); err != nil {
-		return conf{}, err
-	}
+	c.factsErr = c.facts(raw.NodeFacts)
 	if c.vethPrefix == "" {
 		c.vethPrefix = vpcnet.VethPrefix
 	}

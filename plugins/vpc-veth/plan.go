@@ -130,7 +130,7 @@ func (p plan) result(prev *types100.Result, netns string, routed bool) *types100
 	out.IPs = nil
 	for _, ip := range prev.IPs {
 		moved := *ip
-		moved.Interface = types100.Int(1)
+		moved.Interface = new(1)
 		out.IPs = append(out.IPs, &moved)
 	}
 	out.Routes = nil

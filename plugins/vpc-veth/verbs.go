@@ -20,7 +20,7 @@ func add(args *skel.CmdArgs) error { return cnierr.From(doAdd(args)) }
 
 func doAdd(args *skel.CmdArgs) error {
 	c, err := parse(args.StdinData)
-	if err != nil {
+	if err = errors.Join(err, c.factsErr); err != nil {
 		return err
 	}
 	prev, err := netconf.PrevResult(args.StdinData)
@@ -92,27 +92,27 @@ func (k *kernel) delHalfMade(args *skel.CmdArgs, hostVeth string) error {
 	}
 	fd, err := netns.GetFromPath(args.Netns)
 	if err != nil {
-		return nil //nolint:nilerr // likewise
+		return nil
 	}
 	defer func() { _ = fd.Close() }()
 	pod, err := netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil //nolint:nilerr // not a network namespace: nothing of ours is there
+		return nil
 	}
 	inside, err := pod.LinkByName(args.IfName)
 	if err != nil || inside.Type() != "veth" {
-		return nil //nolint:nilerr // no such interface: nothing is left
+		return nil
 	}
 	outside, err := k.host.LinkByIndex(inside.Attrs().ParentIndex)
 	if err != nil || outside.Attrs().Name != hostVeth || outside.Attrs().Alias != "" {
-		return nil //nolint:nilerr // another plugin's or another pod's
+		return nil
 	}
 	return k.remove(outside.Attrs().Index)
 }
 
 func status(args *skel.CmdArgs) error {
-	_, err := parse(args.StdinData)
-	return cnierr.From(cnierr.As(cnierr.NotAvailable, err))
+	c, err := parse(args.StdinData)
+	return cnierr.From(cnierr.As(cnierr.NotAvailable, errors.Join(err, c.factsErr)))
 }
 
 func gc(args *skel.CmdArgs) error { return cnierr.From(doGC(args)) }

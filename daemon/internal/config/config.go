@@ -41,23 +41,39 @@ type Setting struct {
 // Settings lists every variable that Parse reads.
 func Settings() []Setting {
 	return []Setting{
-		{"WARM_ENI_TARGET", "1", "a whole number from 0", "whole spare ENIs to keep; without effect when WARM_IP_TARGET or MINIMUM_IP_TARGET is set",
-			number(0, 1000, func(c *Config, n int) { c.WarmENI = n })},
-		{"WARM_IP_TARGET", "0", "a whole number from 0; 0 is off", "free addresses to keep",
-			number(0, 100000, func(c *Config, n int) { c.WarmIP = n })},
-		{"MINIMUM_IP_TARGET", "0", "a whole number from 0; 0 is off", "addresses to have at least, used ones included",
-			number(0, 100000, func(c *Config, n int) { c.MinimumIP = n })},
-		{"MAX_ENI", "0", "a whole number from 0; 0 is no cap", "ENIs to have at most, the primary one included",
-			number(0, 1000, func(c *Config, n int) { c.MaxENI = n })},
-		{"IP_COOLDOWN_PERIOD", "30", "seconds, a whole number from 0", "how long a freed address is not given to another pod",
-			number(0, 86400, func(c *Config, n int) { c.Cooldown = time.Duration(n) * time.Second })},
-		{"AWS_VPC_ENI_MTU", strconv.Itoa(vpcnet.ENIMTU), "bytes, 576 to 9001", "MTU of the ENI links",
-			number(576, vpcnet.ENIMTU, func(c *Config, n int) { c.ENIMTU = n })},
-		{"AWS_VPC_K8S_CNI_VETHPREFIX", vpcnet.VethPrefix, "1 to 4 characters; not eth, vlan, lo", "prefix of the host veth names",
-			func(c *Config, v string) error { c.VethPrefix = v; return vpcnet.CheckVethPrefix(v) }},
+		{
+			"WARM_ENI_TARGET", "1", "a whole number from 0", "whole spare ENIs to keep; without effect when WARM_IP_TARGET or MINIMUM_IP_TARGET is set",
+			number(0, 1000, func(c *Config, n int) { c.WarmENI = n }),
+		},
+		{
+			"WARM_IP_TARGET", "0", "a whole number from 0; 0 is off", "free addresses to keep",
+			number(0, 100000, func(c *Config, n int) { c.WarmIP = n }),
+		},
+		{
+			"MINIMUM_IP_TARGET", "0", "a whole number from 0; 0 is off", "addresses to have at least, used ones included",
+			number(0, 100000, func(c *Config, n int) { c.MinimumIP = n }),
+		},
+		{
+			"MAX_ENI", "0", "a whole number from 0; 0 is no cap", "ENIs to have at most, the primary one included",
+			number(0, 1000, func(c *Config, n int) { c.MaxENI = n }),
+		},
+		{
+			"IP_COOLDOWN_PERIOD", "30", "seconds, a whole number from 0", "how long a freed address is not given to another pod",
+			number(0, 86400, func(c *Config, n int) { c.Cooldown = time.Duration(n) * time.Second }),
+		},
+		{
+			"AWS_VPC_ENI_MTU", strconv.Itoa(vpcnet.ENIMTU), "bytes, 576 to 9001", "MTU of the ENI links",
+			number(576, vpcnet.ENIMTU, func(c *Config, n int) { c.ENIMTU = n }),
+		},
+		{
+			"AWS_VPC_K8S_CNI_VETHPREFIX", vpcnet.VethPrefix, "1 to 4 characters; not eth, vlan, lo", "prefix of the host veth names",
+			func(c *Config, v string) error { c.VethPrefix = v; return vpcnet.CheckVethPrefix(v) },
+		},
 		{"AWS_EXTERNAL_SERVICE_CIDRS", "", "IPv4 CIDRs, separated by commas", "destinations that always leave by the primary ENI", external},
-		{"AWS_VPC_K8S_CNI_LOGLEVEL", "INFO", "DEBUG, INFO, WARN, ERROR", "least level of the log lines",
-			func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
+		{
+			"AWS_VPC_K8S_CNI_LOGLEVEL", "INFO", "DEBUG, INFO, WARN, ERROR", "least level of the log lines",
+			func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) },
+		},
 	}
 }
 
@@ -76,7 +92,7 @@ func number(least, most int, set func(*Config, int)) func(*Config, string) error
 }
 
 func external(c *Config, value string) error {
-	for _, text := range strings.Split(value, ",") {
+	for text := range strings.SplitSeq(value, ",") {
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}

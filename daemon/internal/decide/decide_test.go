@@ -143,7 +143,7 @@ func TestWarmTargets(t *testing.T) {
 			w.converge(t, targets)
 			s := w.p.Snapshot(w.now)
 			var want []int
-			for _, n := range strings.Split(r[8], "/") {
+			for n := range strings.SplitSeq(r[8], "/") {
 				want = append(want, num(n))
 			}
 			slices.Sort(want)

@@ -35,7 +35,7 @@ func (e *Engine) start(ctx context.Context, a decide.Action) {
 			e.serveWaiters(time.Now())
 		} else if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 			wait := e.backoff.failed(err, time.Now())
-			e.Log.Warn(a.String(), "error", err, "again in", wait)
+			e.Log.Warn(a.String(), "error", err, "again_in", wait)
 		}
 		e.mu.Unlock()
 		if err == nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -96,8 +97,6 @@ func (e *Engine) View() View {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	v := View{Pool: e.pool.Snapshot(time.Now()), Links: map[string]hostnet.Link{}, Plan: append([]string(nil), e.plan...), Waiters: len(e.waiters)}
-	for id, l := range e.links {
-		v.Links[id] = l
-	}
+	maps.Copy(v.Links, e.links)
 	return v
 }

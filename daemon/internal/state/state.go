@@ -21,9 +21,9 @@ import (
 // Store is the open file. Its lock keeps a second daemon out.
 type Store struct{ db *bbolt.DB }
 
-var (
-	heldBucket  = []byte("held")  // alias -> pool.Allocation
-	freedBucket = []byte("freed") // address -> time of release
+const (
+	heldBucket  = "held"  // alias -> pool.Allocation
+	freedBucket = "freed" // address -> time of release
 )
 
 // lockWait is how long Open waits for another daemon to let go of the file:
@@ -38,8 +38,8 @@ func Open(path string) (*Store, error) {
 	}
 	s := &Store{db}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range [][]byte{heldBucket, freedBucket} {
-			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+		for _, b := range []string{heldBucket, freedBucket} {
+			if _, err := tx.CreateBucketIfNotExists([]byte(b)); err != nil {
 				return err
 			}
 		}
@@ -59,7 +59,7 @@ func (s *Store) Close() error { return s.db.Close() }
 func (s *Store) Load() (held []pool.Allocation, freed map[netip.Addr]time.Time, err error) {
 	freed = map[netip.Addr]time.Time{}
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		if err := tx.Bucket(heldBucket).ForEach(func(k, v []byte) error {
+		if err := tx.Bucket([]byte(heldBucket)).ForEach(func(k, v []byte) error {
 			var a pool.Allocation
 			if err := json.Unmarshal(v, &a); err != nil {
 				return fmt.Errorf("allocation %s: %w", k, err)
@@ -69,7 +69,7 @@ func (s *Store) Load() (held []pool.Allocation, freed map[netip.Addr]time.Time, 
 		}); err != nil {
 			return err
 		}
-		return tx.Bucket(freedBucket).ForEach(func(k, v []byte) error {
+		return tx.Bucket([]byte(freedBucket)).ForEach(func(k, v []byte) error {
 			addr, err := netip.ParseAddr(string(k))
 			if err != nil {
 				return err
@@ -94,7 +94,7 @@ func (s *Store) Hold(a pool.Allocation) error {
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", a.Attachment, err)
 	}
-	err = s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(heldBucket).Put([]byte(a.Attachment.Alias()), raw) })
+	err = s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(heldBucket)).Put([]byte(a.Attachment.Alias()), raw) })
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", a.Attachment, err)
 	}
@@ -109,10 +109,10 @@ func (s *Store) Release(at time.Time, gone ...pool.Allocation) error {
 			return err
 		}
 		for _, a := range gone {
-			if err := tx.Bucket(heldBucket).Delete([]byte(a.Attachment.Alias())); err != nil {
+			if err := tx.Bucket([]byte(heldBucket)).Delete([]byte(a.Attachment.Alias())); err != nil {
 				return err
 			}
-			if err := tx.Bucket(freedBucket).Put([]byte(a.Addr.String()), when); err != nil {
+			if err := tx.Bucket([]byte(freedBucket)).Put([]byte(a.Addr.String()), when); err != nil {
 				return err
 			}
 		}

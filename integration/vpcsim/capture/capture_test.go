@@ -28,8 +28,10 @@ func TestDecode(t *testing.T) {
 	for _, tc := range []struct{ name, frame, source, dest, protocol, info string }{
 		{"SYN", synFrame, "10.20.11.162:1891", "52.78.83.169:80", "TCP", "1891 → 80 [SYN] Win=62727 Len=0 MSS=8961 SACK_PERM WS=128"},
 		{"tagged SYN", tagged, "10.20.11.162:1891", "52.78.83.169:80", "TCP", "1891 → 80 [SYN] Win=62727 Len=0 MSS=8961 SACK_PERM WS=128"},
-		{"ARP", "ffffffffffff0a0000000002080600010800060400010a00000000020a140ba20000000000000a140b01",
-			"10.20.11.162:0", "10.20.11.1:0", "ARP", "Who has 10.20.11.1? Tell 10.20.11.162"},
+		{
+			"ARP", "ffffffffffff0a0000000002080600010800060400010a00000000020a140ba20000000000000a140b01",
+			"10.20.11.162:0", "10.20.11.1:0", "ARP", "Who has 10.20.11.1? Tell 10.20.11.162",
+		},
 	} {
 		p, err := Decode(frame(t, tc.frame), time.Unix(0, 0))
 		if err != nil {

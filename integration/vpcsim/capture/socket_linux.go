@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -46,9 +47,9 @@ func read(ctx context.Context, fd int, f Filter, show func(Packet) bool) error {
 	frame, oob := make([]byte, snap), make([]byte, 128)
 	for ctx.Err() == nil {
 		n, oobn, _, _, err := unix.Recvmsg(fd, frame, oob, 0)
-		switch err {
-		case nil:
-		case unix.EAGAIN, unix.EINTR:
+		switch {
+		case err == nil:
+		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 			continue
 		default:
 			return fmt.Errorf("reading packets: %w", err)

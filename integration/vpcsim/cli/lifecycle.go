@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -142,12 +143,15 @@ func (a *app) down(args []string) error {
 // stopServer kills the server, if the pid on file is still one of ours.
 func (a *app) stopServer() error {
 	raw, err := os.ReadFile(a.dir().File("server.pid"))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil // never started, or gone
+	}
+	if err != nil {
+		return err
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
 	if err != nil {
-		return nil
+		return fmt.Errorf("reading server.pid: %w", err)
 	}
 	mine := func() bool {
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

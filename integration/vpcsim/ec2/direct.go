@@ -20,7 +20,7 @@ var errLostReply = errors.New("connection reset by peer")
 func (c *DirectClient) Do(r *http.Request) (resp *http.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p != http.ErrAbortHandler {
+			if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			resp, err = nil, errLostReply

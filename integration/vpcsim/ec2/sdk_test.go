@@ -38,8 +38,7 @@ func start(t *testing.T, edit func(*topology.Topology)) (*ec2.Sim, *sdk.Client) 
 }
 
 func code(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
 	if err != nil {

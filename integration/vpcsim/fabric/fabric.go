@@ -12,7 +12,9 @@ package fabric
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -119,7 +121,7 @@ func routerSysctls() error {
 		"net/ipv4/neigh/default/gc_thresh3": "65536", "net/ipv4/neigh/default/gc_thresh2": "32768",
 	} {
 		err := sysctl(path, value)
-		if err != nil && !os.IsNotExist(err) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -138,7 +139,7 @@ func (s *Server) Serve(ctx context.Context) error {
 // files; it needs nothing but the directory, so it works after a crash too.
 func Teardown(dir instance.Dir) error {
 	entries, err := os.ReadDir(dir.File("ns"))
-	if err != nil && !os.IsNotExist(err) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	var paths []string
