@@ -24,6 +24,7 @@ func run() int {
 	step := flag.String("step", "", "run a command as one test of this name")
 	closing := flag.Bool("close", false, "print the closing line")
 	race := flag.Bool("race", false, "use the race detector, except for packages that link the EC2 SDK")
+	parallel := flag.Int("p", 2, "packages to test side by side")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "testsum: no state file given")
@@ -31,6 +32,7 @@ func run() int {
 	}
 	state, args := flag.Arg(0), flag.Args()[1:]
 	sum := load(state)
+	sum.parallel = *parallel
 	switch {
 	case *closing:
 		return sum.close(os.Stdout)
@@ -59,6 +61,8 @@ func run() int {
 type Sum struct {
 	Passed, Failed, Skipped int
 	Failures, Skips         []string
+
+	parallel int
 }
 
 func load(path string) *Sum {
@@ -125,7 +129,7 @@ func (s *Sum) test(args []string) {
 	if len(args) == 0 || len(args) == 1 && args[0] == "-race" {
 		return
 	}
-	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=10m", "-p=2"}, args...)...)
+	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=10m", fmt.Sprint("-p=", s.parallel)}, args...)...)
 	if !strings.HasPrefix(args[0], "-race") {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	} else {

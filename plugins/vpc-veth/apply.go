@@ -52,24 +52,35 @@ func (k *kernel) apply(p *plan) (routed bool, err error) {
 		return false, err
 	}
 	host, err := k.host.LinkByName(p.hostVeth)
-	if err == nil && host.Attrs().HardwareAddr.String() != p.hostMAC.String() {
-		// Between the two messages another sandbox of the same pod took the name,
-		// and our pair went with it: there is nothing to undo.
-		return false, cnierr.New(cnierr.TryAgain, "making link %s: another sandbox of the pod replaced it", p.hostVeth)
+	if errors.As(err, &netlink.LinkNotFoundError{}) || err == nil && host.Attrs().HardwareAddr.String() != p.hostMAC.String() {
+		return false, p.replaced()
 	}
 	if err != nil {
 		return false, fmt.Errorf("finding link %s: %w", p.hostVeth, err)
 	}
 	defer func() {
 		if err != nil {
-			// By index: a link of the same name may by now be another sandbox's.
-			err = errors.Join(err, k.remove(host.Attrs().Index))
+			err = k.undo(p, host.Attrs().Index, err)
 		}
 	}()
 	if routed, err = k.configurePod(p); err != nil {
 		return false, fmt.Errorf("configuring %s in the pod: %w", p.attachment.IfName, err)
 	}
 	return routed, k.configureHost(p, host.Attrs().Index)
+}
+
+// replaced is the error of an ADD whose pair another sandbox of the same pod
+// removed, because it took the name: there is nothing to undo.
+func (p *plan) replaced() error {
+	return cnierr.New(cnierr.TryAgain, "making link %s: another sandbox of the pod took the name meanwhile", p.hostVeth)
+}
+
+// undo removes the pair, by index: a link of the same name may by now be another sandbox's.
+func (k *kernel) undo(p *plan, index int, err error) error {
+	if _, lerr := k.host.LinkByIndex(index); errors.As(lerr, &netlink.LinkNotFoundError{}) {
+		return p.replaced()
+	}
+	return errors.Join(err, k.remove(index))
 }
 
 // pair makes both ends in their final namespaces with one message: moving an
@@ -86,7 +97,10 @@ func (k *kernel) pair(p *plan) error {
 	if err := k.clearName(p); err != nil {
 		return err
 	}
-	return wrap(k.create(p), "making link %s", p.hostVeth)
+	if err = k.create(p); errors.Is(err, unix.EEXIST) {
+		return p.replaced()
+	}
+	return wrap(err, "making link %s", p.hostVeth)
 }
 
 func wrap(err error, format string, args ...any) error {

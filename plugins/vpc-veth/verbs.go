@@ -68,7 +68,6 @@ func doDel(args *skel.CmdArgs) error {
 	if prev, err := netconf.PrevResult(args.StdinData); err == nil && len(prev.Interfaces) > 0 && prev.Interfaces[0].Sandbox == "" {
 		names = append(names, prev.Interfaces[0].Name)
 	}
-	alias := c.attachment(args).Alias()
 	var errs []error
 	for _, name := range names {
 		l, err := host.LinkByName(name)
@@ -76,11 +75,18 @@ func doDel(args *skel.CmdArgs) error {
 		case errors.As(err, &netlink.LinkNotFoundError{}):
 		case err != nil:
 			errs = append(errs, fmt.Errorf("finding link %s: %w", name, err))
-		case l.Attrs().Alias == alias:
+		case belongs(l.Attrs().Alias, args):
 			errs = append(errs, k.remove(l.Attrs().Index))
 		}
 	}
 	return errors.Join(append(errs, k.delHalfMade(args, names[0]))...)
+}
+
+// belongs tells whether the alias is of the container's interface, on whatever
+// network: an admin may rename the network between ADD and DEL.
+func belongs(alias string, args *skel.CmdArgs) bool {
+	a, ours := vpcnet.ParseAlias(alias)
+	return ours && a.ContainerID == args.ContainerID && a.IfName == args.IfName
 }
 
 // delHalfMade removes what a killed ADD left in the pod's namespace: a veth

@@ -23,6 +23,7 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
 // ENIs are the calls that make an ENI.
@@ -89,6 +90,7 @@ type Engine struct {
 	pool     *pool.Pool
 	waiters  []*waiter
 	inFlight map[int]decide.Action
+	asking   map[vpcnet.Attachment]*asking
 	devices  map[int]bool // device indexes that ENIs being made will take
 	serial   int
 	backoff  backoff
@@ -107,7 +109,8 @@ type Engine struct {
 func New(d Deps) *Engine {
 	e := &Engine{
 		Deps: d, pool: pool.New(d.Config.Cooldown), inFlight: map[int]decide.Action{}, devices: map[int]bool{},
-		links: map[string]hostnet.Link{}, wake: make(chan struct{}, 1),
+		asking: map[vpcnet.Attachment]*asking{},
+		links:  map[string]hostnet.Link{}, wake: make(chan struct{}, 1),
 	}
 	e.status.Store(&Status{State: Unavailable, Reason: "vpc-ipamd is starting"})
 	return e

@@ -35,6 +35,18 @@ func (e *Engine) Assign(ctx context.Context, a vpcnet.Attachment, pod pool.Pod) 
 	if _, err := spool.Drop(e.spoolDir(), a); err != nil {
 		return Assigned{}, err
 	}
+	e.enter(a)
+	out, err := e.assign(ctx, a, pod)
+	if orphan := e.leave(a, err == nil); orphan {
+		// Nobody learns of the address: it must not stay assigned.
+		if _, rerr := e.Release(a); rerr != nil {
+			e.Log.Warn("taking back an address", "attachment", a.String(), "error", rerr)
+		}
+	}
+	return out, err
+}
+
+func (e *Engine) assign(ctx context.Context, a vpcnet.Attachment, pod pool.Pod) (Assigned, error) {
 	h, err := e.allocate(ctx, a, pod)
 	if err != nil {
 		return Assigned{}, err
@@ -43,15 +55,41 @@ func (e *Engine) Assign(ctx context.Context, a vpcnet.Attachment, pod pool.Pod) 
 	if err == nil && ctx.Err() != nil {
 		err = fmt.Errorf("assigning to %s: %w", a, ctx.Err())
 	}
-	if err != nil {
-		// Nobody learns of the address: it must not stay assigned.
-		_, rerr := e.Release(a)
-		if rerr != nil {
-			e.Log.Warn("taking back an address", "attachment", a.String(), "error", rerr)
-		}
-		return Assigned{}, err
+	return out, err
+}
+
+// asking is the Assign calls of one attachment that are under way: a plugin asks
+// again when its connection breaks, and the call that failed must not take back
+// what the other one answered.
+type asking struct {
+	calls    int
+	answered bool
+}
+
+func (e *Engine) enter(a vpcnet.Attachment) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.asking[a]
+	if c == nil {
+		_, held := e.pool.Held(a)
+		c = &asking{answered: held}
+		e.asking[a] = c
 	}
-	return out, nil
+	c.calls++
+}
+
+// leave tells whether the call was the last of its attachment and none was answered.
+func (e *Engine) leave(a vpcnet.Attachment, answered bool) (orphan bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.asking[a]
+	c.calls--
+	c.answered = c.answered || answered
+	if c.calls > 0 {
+		return false
+	}
+	delete(e.asking, a)
+	return !c.answered
 }
 
 // allocate takes an address from the pool, now or when there is one.
@@ -83,25 +121,17 @@ func (e *Engine) allocate(ctx context.Context, a vpcnet.Attachment, pod pool.Pod
 	case h := <-w.got:
 		return h, nil
 	case <-ctx.Done():
-		return pool.Allocation{}, e.giveUp(w)
+		return e.giveUp(w)
 	}
 }
 
-// giveUp takes a waiter out of the queue, or gives back what it got at the last
-// moment, and says why it waited in vain.
-func (e *Engine) giveUp(w *waiter) error {
+// giveUp takes a waiter out of the queue and says why it waited in vain. What
+// it got at the last moment is nobody's; Assign takes it back.
+func (e *Engine) giveUp(w *waiter) (pool.Allocation, error) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.waiters = slices.DeleteFunc(e.waiters, func(o *waiter) bool { return o == w })
-	reason := e.shortage()
-	e.mu.Unlock()
-	select {
-	case <-w.got:
-		if _, err := e.Release(w.attachment); err != nil {
-			return err
-		}
-	default:
-	}
-	return fmt.Errorf("%w for %s: %s", ErrNoAddress, w.attachment, reason)
+	return pool.Allocation{}, fmt.Errorf("%w for %s: %s", ErrNoAddress, w.attachment, e.shortage())
 }
 
 // serveWaiters hands free addresses to those who wait, first come first served;
@@ -142,19 +172,23 @@ func (e *Engine) finish(h pool.Allocation) (Assigned, error) {
 	return Assigned{h, m, mtu}, nil
 }
 
-// Release frees the attachment's address; holding none is a success.
+// Release frees the attachment's address; holding none is a success. An admin
+// may rename the network between ADD and DEL: a container has one interface of
+// a name, so the other two parts of the attachment find the address too.
 func (e *Engine) Release(a vpcnet.Attachment) (pool.Allocation, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	h, ok := e.pool.Held(a)
 	if !ok {
-		return pool.Allocation{}, nil
+		if h, ok = e.pool.HeldBy(a.ContainerID, a.IfName); !ok {
+			return pool.Allocation{}, nil
+		}
 	}
 	now := time.Now()
 	if err := e.Store.Release(now, h); err != nil {
 		return pool.Allocation{}, err
 	}
-	e.pool.Release(a, now)
+	e.pool.Release(h.Attachment, now)
 	e.quiet = now
 	e.poke()
 	return h, nil

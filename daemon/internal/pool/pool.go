@@ -149,6 +149,16 @@ func (p *Pool) Held(a vpcnet.Attachment) (Allocation, bool) {
 	return Allocation{}, false
 }
 
+// HeldBy is the allocation of a container's interface on whatever network.
+func (p *Pool) HeldBy(containerID, ifname string) (Allocation, bool) {
+	for a, h := range p.held {
+		if a.ContainerID == containerID && a.IfName == ifname {
+			return *h, true
+		}
+	}
+	return Allocation{}, false
+}
+
 // ENI is an ENI of the pool.
 func (p *Pool) ENI(id string) (eni.ENI, bool) {
 	if m, ok := p.enis[id]; ok {

@@ -76,9 +76,10 @@ func peer(c net.Conn) (uid uint32, err error) {
 	return uid, errors.Join(err, cerr)
 }
 
-// New is a gRPC server for the engine; the caller serves it on a listener.
+// New is a gRPC server for the engine; the caller serves it on a listener. Its
+// Stop returns when every request has put away what it began.
 func New(e *engine.Engine) *grpc.Server {
-	s := grpc.NewServer()
+	s := grpc.NewServer(grpc.WaitForHandlers(true))
 	ipamapi.RegisterIPAMServer(s, &ipam{e: e})
 	ipamapi.RegisterAdminServer(s, &admin{e: e})
 	return s

@@ -46,12 +46,14 @@ const flowTimeout = "350s"
 // static is what never changes: the sets that live as long as the fabric
 // (tracked flows, refused packets) and the chains that use them. A flow is
 // tracked per ENI, local side first, as EC2 does: a reply that leaves by
-// another ENI than its request came in by is a new flow there.
+// another ENI than its request came in by is a new flow there. nft lists a key
+// of more than five fields wrongly, so the refused packets have a set per protocol.
 const static = `
 add table ip vpc
 add set ip vpc flows { type ifname . ipv4_addr . ipv4_addr . inet_proto . inet_service . inet_service; flags dynamic,timeout; timeout ` + flowTimeout + `; size 262144; }
 add set ip vpc pings { typeof iifname . ip saddr . ip daddr . icmp id; flags dynamic,timeout; timeout 60s; size 65536; }
-add set ip vpc refused { type mark . ifname . ipv4_addr . ipv4_addr . inet_proto . inet_service; flags dynamic,timeout; timeout 1d; size 65536; counter; }
+add set ip vpc refused_tcp { type mark . ifname . ipv4_addr . ipv4_addr . inet_service; flags dynamic,timeout; timeout 1d; size 65536; counter; }
+add set ip vpc refused_udp { type mark . ifname . ipv4_addr . ipv4_addr . inet_service; flags dynamic,timeout; timeout 1d; size 65536; counter; }
 add set ip vpc refused_other { type mark . ifname . ipv4_addr . ipv4_addr . inet_proto; flags dynamic,timeout; timeout 1d; size 65536; counter; }
 add set ip vpc known { type ipv4_addr; flags interval; }
 add set ip vpc cidrs { type ipv4_addr; flags interval; }
@@ -86,9 +88,11 @@ flush chain ip vpc out
 flush chain ip vpc in
 flush chain ip vpc out_track
 flush chain ip vpc in_track
-add rule ip vpc refuse_from meta l4proto { tcp, udp } update @refused { meta mark . iifname . ip saddr . ip daddr . meta l4proto . th dport } drop
+add rule ip vpc refuse_from ip protocol tcp update @refused_tcp { meta mark . iifname . ip saddr . ip daddr . tcp dport } drop
+add rule ip vpc refuse_from ip protocol udp update @refused_udp { meta mark . iifname . ip saddr . ip daddr . udp dport } drop
 add rule ip vpc refuse_from update @refused_other { meta mark . iifname . ip saddr . ip daddr . meta l4proto } drop
-add rule ip vpc refuse_to meta l4proto { tcp, udp } update @refused { meta mark . oifname . ip saddr . ip daddr . meta l4proto . th dport } drop
+add rule ip vpc refuse_to ip protocol tcp update @refused_tcp { meta mark . oifname . ip saddr . ip daddr . tcp dport } drop
+add rule ip vpc refuse_to ip protocol udp update @refused_udp { meta mark . oifname . ip saddr . ip daddr . udp dport } drop
 add rule ip vpc refuse_to update @refused_other { meta mark . oifname . ip saddr . ip daddr . meta l4proto } drop
 add rule ip vpc no_source meta mark set 1 goto refuse_from
 add rule ip vpc no_address meta mark set 2 goto refuse_from

@@ -35,13 +35,13 @@ const recordLife = 24 * time.Hour
 func (f *Fabric) Refused() ([]Refused, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var out []Refused
-	for _, name := range []string{"refused", "refused_other"} {
-		raw, err := f.nftOutput("-j", "list", "set", "ip", "vpc", name)
+	out := []Refused{}
+	for _, proto := range []string{"tcp", "udp", "other"} {
+		raw, err := f.nftOutput("-j", "list", "set", "ip", "vpc", "refused_"+proto)
 		if err != nil {
 			return nil, err
 		}
-		part, err := f.parseRefused(raw, time.Now())
+		part, err := f.parseRefused(raw, proto, time.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +53,7 @@ func (f *Fabric) Refused() ([]Refused, error) {
 
 // ResetRefused forgets the dropped packets.
 func (f *Fabric) ResetRefused() error {
-	return f.nft("flush set ip vpc refused\nflush set ip vpc refused_other\n")
+	return f.nft("flush set ip vpc refused_tcp\nflush set ip vpc refused_udp\nflush set ip vpc refused_other\n")
 }
 
 func (f *Fabric) nftOutput(args ...string) (out []byte, err error) {
@@ -70,7 +70,7 @@ func (f *Fabric) nftOutput(args ...string) (out []byte, err error) {
 }
 
 // parseRefused reads `nft -j list set`.
-func (f *Fabric) parseRefused(raw []byte, now time.Time) ([]Refused, error) {
+func (f *Fabric) parseRefused(raw []byte, proto string, now time.Time) ([]Refused, error) {
 	var doc struct {
 		Nftables []struct {
 			Set *struct {
@@ -93,7 +93,7 @@ func (f *Fabric) parseRefused(raw []byte, now time.Time) ([]Refused, error) {
 			continue
 		}
 		for _, e := range n.Set.Elem {
-			r, ok := f.record(e.Elem.Val.Concat)
+			r, ok := f.record(e.Elem.Val.Concat, proto)
 			if !ok {
 				return nil, fmt.Errorf("reading the refused packets: unexpected element %v", e.Elem.Val.Concat)
 			}
@@ -105,7 +105,7 @@ func (f *Fabric) parseRefused(raw []byte, now time.Time) ([]Refused, error) {
 	return out, nil
 }
 
-func (f *Fabric) record(key []any) (Refused, bool) {
+func (f *Fabric) record(key []any, proto string) (Refused, bool) {
 	if len(key) < 5 {
 		return Refused{}, false
 	}
@@ -116,9 +116,11 @@ func (f *Fabric) record(key []any) (Refused, bool) {
 	if !ok || err1 != nil || err2 != nil {
 		return Refused{}, false
 	}
-	r := Refused{Reason: reasonText(mark), Source: src, Dest: dst, Protocol: fmt.Sprint(key[4])}
-	if len(key) > 5 {
-		r.Port, _ = number(key[5])
+	r := Refused{Reason: reasonText(mark), Source: src, Dest: dst, Protocol: proto}
+	if proto == "other" {
+		r.Protocol = fmt.Sprint(key[4])
+	} else {
+		r.Port, _ = number(key[4])
 	}
 	for id, p := range f.ports {
 		if portLink("p", id) == link {
