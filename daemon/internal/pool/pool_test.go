@@ -96,6 +96,12 @@ func TestReleaseReturnsWhatWasHeld(t *testing.T) {
 	if got, ok := p.Held(att("a")); !ok || got != want {
 		t.Errorf("Held = %+v, %t", got, ok)
 	}
+	if got, ok := p.HeldBy("a", "eth0"); !ok || got != want {
+		t.Errorf("HeldBy = %+v, %t", got, ok)
+	}
+	if _, ok := p.HeldBy("a", "eth1"); ok {
+		t.Error("HeldBy found another interface's")
+	}
 	if got, ok := p.Release(att("a"), now); !ok || got != want {
 		t.Errorf("Release = %+v, %t", got, ok)
 	}

@@ -84,8 +84,11 @@ func (a *app) start(raw []byte) error {
 	if err := os.WriteFile(a.dir().File("server.pid"), []byte(pid), 0o644); err != nil {
 		return errors.Join(err, cmd.Process.Kill())
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // the log says why
+		close(ended)
+	}()
 	ctx, cancel := context.WithTimeout(a.ctx, startLimit)
 	defer cancel()
 	for {

@@ -33,6 +33,7 @@ func from(eni, reason string, src, dst netip.Addr, packets int) fabric.Refused {
 func TestSourceCheck(t *testing.T) {
 	t.Parallel()
 	v := newVPC(t, nil)
+	listener, honest := v.socket(nodeB, addrB(), port), v.socket(nodeA, addrA(), 0)
 	// In node-a's subnet but of no ENI, of another ENI, and of no VPC at all.
 	for _, foreign := range []netip.Addr{ip("10.20.1.99"), ip("10.20.2.77"), ip("192.0.2.1")} {
 		v.own(nodeA, foreign)
@@ -40,18 +41,17 @@ func TestSourceCheck(t *testing.T) {
 			v.plan.Ports[1].Addresses = []netip.Addr{foreign}
 			v.apply()
 		}
-		listener, spoofed, honest := v.socket(nodeB, addrB(), port), v.socket(nodeA, foreign, 0), v.socket(nodeA, addrA(), 0)
+		spoofed := v.socket(nodeA, foreign, 0)
 		for range 3 {
 			v.say(spoofed, addrB(), port, "spoofed")
 		}
 		v.refused(from(eniA, reasonSource, foreign, addrB(), 3))
 		v.say(honest, addrB(), port, "honest")
 		v.hear(listener, "honest")
-		must(t, listener.Close())
 	}
 
 	foreign := ip("192.0.2.1")
-	listener, spoofed := v.socket(nodeB, addrB(), port), v.socket(nodeA, foreign, 0)
+	spoofed := v.socket(nodeA, foreign, 0)
 	v.plan.Ports[0].SourceDestCheck = false
 	v.apply()
 	v.say(spoofed, addrB(), port, "unchecked")
