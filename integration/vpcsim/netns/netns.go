@@ -65,8 +65,8 @@ func NewMount(path, net string, setup func() error) error {
 		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 			return fmt.Errorf("making a mount namespace: %w", err)
 		}
-		if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
-			return fmt.Errorf("making mounts private: %w", err)
+		if err := privateRoot(); err != nil {
+			return err
 		}
 		if err := setns(net, unix.CLONE_NEWNET); err != nil {
 			return err
@@ -77,6 +77,59 @@ func NewMount(path, net string, setup func() error) error {
 		ready <- step{unix.Gettid()}
 		return <-bound
 	})
+}
+
+// privateRoot cuts the thread's new mount namespace off from others. Where this
+// process runs in a chroot, the namespace gets the chroot's directory as its
+// root: setns leads to the root of a namespace, which would else be the
+// machine's and not the one that the user sees.
+func privateRoot() error {
+	here, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("opening the root: %w", err)
+	}
+	defer func() { _ = unix.Close(here) }()
+	if err := setns(fmt.Sprintf("/proc/self/task/%d/ns/mnt", unix.Gettid()), unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	var mine, top unix.Stat_t
+	if err := errors.Join(unix.Fstat(here, &mine), unix.Stat("/", &top)); err != nil {
+		return fmt.Errorf("looking at the root: %w", err)
+	}
+	if mine.Dev == top.Dev && mine.Ino == top.Ino {
+		return nil
+	}
+	if err := pivot(here); err != nil {
+		return fmt.Errorf("making the chroot's directory the root of a mount namespace: %w", err)
+	}
+	return nil
+}
+
+// pivot makes the directory dir, which need not be a mount point, the root of
+// the thread's mount namespace, and lets go of what was there.
+func pivot(dir int) error {
+	tree, err := unix.OpenTree(dir, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return fmt.Errorf("open_tree: %w", err)
+	}
+	defer func() { _ = unix.Close(tree) }()
+	if err := unix.MoveMount(tree, "", dir, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
+		return fmt.Errorf("move_mount: %w", err)
+	}
+	if err := unix.Fchdir(tree); err != nil {
+		return fmt.Errorf("fchdir: %w", err)
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root: %w", err)
+	}
+	// The old root lies on top of the new one, at the same place.
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("letting go of the old root: %w", err)
+	}
+	return unix.Chdir("/")
 }
 
 func bindTask(tid int, path string) error {
