@@ -19,15 +19,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"reflect"
 	"sync"
 	"time"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/vpcchain/vpcchain/integration/vpcsim/netns"
-	"github.com/vpcchain/vpcchain/integration/vpcsim/network"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
@@ -45,20 +44,23 @@ const (
 	EC2Port  = 8080
 )
 
-// Fabric is the router namespace and its ports.
+// Fabric is the router namespace and its ports. What its maps hold is what the
+// kernel has: an entry is made after the kernel took it, so that the next Apply
+// tries again what failed.
 type Fabric struct {
 	mu        sync.Mutex
 	ns        string // path of the router's namespace
 	hosts     func(host string) string
 	external  []External
 	linkDelay time.Duration
-	nl        *netlink.Handle
-	ports     map[string]network.Port // by ENI id
-	late      map[string]*time.Timer  // ports whose link is not there yet
+	report    func(error)
+	nl        netlinksafe.Handle
+	closed    bool
+	ports     map[string]*port        // by ENI id
 	addrs     map[netip.Prefix]string // route of table vpcTable -> ENI id
-	rules     map[string]int          // port link -> route table
+	tables    map[string]int          // RouteTable.ID -> its number in the kernel
+	routes    map[routeKey]hop        // of the subnet route tables
 	script    string                  // nft script of the last Apply
-	tables    []network.RouteTable
 }
 
 // Tables and rule priorities in the router's namespace.
@@ -80,13 +82,17 @@ type Config struct {
 	HostNS    func(host string) string // path of a host's namespace, which must exist
 	External  []External
 	LinkDelay time.Duration // how long after an attachment the link appears
+	Report    func(error)   // gets what fails while nobody waits for it; may be nil
 }
 
 // New makes the router's namespace with its external links.
 func New(c Config) (*Fabric, error) {
 	f := &Fabric{
-		ns: c.Namespace, hosts: c.HostNS, external: c.External, linkDelay: c.LinkDelay, ports: map[string]network.Port{},
-		late: map[string]*time.Timer{}, addrs: map[netip.Prefix]string{}, rules: map[string]int{},
+		ns: c.Namespace, hosts: c.HostNS, external: c.External, linkDelay: c.LinkDelay, report: c.Report,
+		ports: map[string]*port{}, addrs: map[netip.Prefix]string{}, tables: map[string]int{}, routes: map[routeKey]hop{},
+	}
+	if f.report == nil {
+		f.report = func(error) {}
 	}
 	if err := netns.NewNet(c.Namespace); err != nil {
 		return nil, err
@@ -95,21 +101,35 @@ func New(c Config) (*Fabric, error) {
 		if err := routerSysctls(); err != nil {
 			return err
 		}
-		f.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		f.nl, err = netlinksafe.NewHandle(unix.NETLINK_ROUTE)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the router: %w", err)
 	}
 	if err := f.base(); err != nil {
+		f.Close()
 		return nil, fmt.Errorf("setting up the router: %w", err)
 	}
 	for _, e := range c.External {
 		if err := f.plugExternal(e); err != nil {
+			f.Close()
 			return nil, fmt.Errorf("linking external host %s: %w", e.Name, err)
 		}
 	}
 	return f, nil
+}
+
+// Close stops what is under way and gives back the netlink socket. The network
+// stays: the namespaces hold it.
+func (f *Fabric) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range f.ports {
+		l.stop()
+	}
+	f.nl.Close()
+	f.closed = true // a closed handle would work in the caller's namespace
 }
 
 func routerSysctls() error {
@@ -199,65 +219,4 @@ func ipnet(p netip.Prefix) *net.IPNet {
 func portLink(kind, id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return kind + hex.EncodeToString(sum[:])[:10]
-}
-
-// Apply makes the network what the plan says. On error the rest is still done.
-func (f *Fabric) Apply(v network.VPC) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.subnets(v); err != nil {
-		return err
-	}
-	want := map[string]network.Port{}
-	for _, p := range v.Ports {
-		want[p.ENI] = p
-	}
-	for id, p := range f.ports {
-		if _, ok := want[id]; !ok {
-			f.unplug(p)
-		}
-	}
-	for _, p := range v.Ports {
-		if err := f.port(p, v); err != nil {
-			return fmt.Errorf("port of %s in %s: %w", p.ENI, p.Host, err)
-		}
-	}
-	if err := f.routes(v); err != nil {
-		return err
-	}
-	return f.filter(v)
-}
-
-// subnets makes the routers' addresses and the subnet route tables.
-func (f *Fabric) subnets(v network.VPC) error {
-	lo, err := f.nl.LinkByName("lo")
-	if err != nil {
-		return err
-	}
-	for _, s := range v.Subnets {
-		if err := f.addLocal(lo, vpcnet.Router(s.CIDR)); err != nil {
-			return err
-		}
-	}
-	if reflect.DeepEqual(f.tables, v.RouteTables) {
-		return nil
-	}
-	for i, rt := range v.RouteTables {
-		for _, r := range rt.Routes {
-			for _, e := range f.external {
-				if e.Gateway != r.Target || !r.Dst.Contains(e.IP) {
-					continue
-				}
-				link, err := f.nl.LinkByName(portLink("x", e.Name))
-				if err != nil {
-					return err
-				}
-				if err := f.nl.RouteReplace(route(vpcnet.Host(e.IP), link.Attrs().Index, firstTable+i)); err != nil {
-					return fmt.Errorf("route table %s to %s: %w", rt.ID, e.Name, err)
-				}
-			}
-		}
-	}
-	f.tables = v.RouteTables
-	return nil
 }

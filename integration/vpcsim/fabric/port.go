@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -14,64 +12,110 @@ import (
 
 	"github.com/vpcchain/vpcchain/integration/vpcsim/netns"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/network"
-	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
-// port makes the link of an ENI, now or after the delay, and its rule.
-func (f *Fabric) port(p network.Port, v network.VPC) error {
-	old, have := f.ports[p.ENI]
-	f.ports[p.ENI] = p
-	if have && old.Host == p.Host && old.Link == p.Link {
-		return nil
-	}
-	if have {
-		f.unplug(old)
-		f.ports[p.ENI] = p
-	}
-	table := 0
-	for _, s := range v.Subnets {
-		if s.ID == p.Subnet {
-			table = firstTable + slices.IndexFunc(v.RouteTables, func(rt network.RouteTable) bool { return rt.ID == s.RouteTable })
-		}
-	}
-	name := portLink("p", p.ENI)
-	if err := f.rule(subnetRule, name, table); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("adding its rule: %w", err)
-	}
-	f.rules[name] = table
-	if f.linkDelay > 0 && p.Device > 0 {
-		f.late[p.ENI] = time.AfterFunc(f.linkDelay, func() { f.arrive(p.ENI) })
-		return nil
-	}
-	return f.plug(p)
+// port is the router's side of an attached ENI.
+type port struct {
+	network.Port
+	name    string      // of the router's end of the link
+	table   int         // that its rule leads to; 0: no rule yet
+	timer   *time.Timer // the link appears when it fires
+	plugged bool
 }
 
-// arrive makes a late link, unless the ENI was detached meanwhile.
-func (f *Fabric) arrive(eni string) {
+func (l *port) stop() {
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+}
+
+// port makes the link of an ENI, now or after the delay, and its rule.
+func (f *Fabric) port(p network.Port, table int) error {
+	l := f.ports[p.ENI]
+	if l != nil && (l.Host != p.Host || l.Link != p.Link) {
+		if err := f.unplug(l); err != nil {
+			return err
+		}
+		l = nil
+	}
+	if l == nil {
+		l = &port{name: portLink("p", p.ENI)}
+		f.ports[p.ENI] = l
+		if f.linkDelay > 0 && p.Device > 0 {
+			l.timer = time.AfterFunc(f.linkDelay, func() { f.arrive(l) })
+		}
+	}
+	l.Port = p
+	err := f.portRule(l, table)
+	if l.plugged || l.timer != nil {
+		return err
+	}
+	return errors.Join(err, f.plug(l))
+}
+
+// portRule sends what enters by the port to its subnet's route table. The new
+// rule comes before the old one goes: there is no moment without.
+func (f *Fabric) portRule(l *port, table int) error {
+	if l.table == table {
+		return nil
+	}
+	if err := f.rule(subnetRule, l.name, table); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("adding its rule: %w", err)
+	}
+	if err := f.dropRule(l); err != nil {
+		return err
+	}
+	l.table = table
+	return nil
+}
+
+func (f *Fabric) dropRule(l *port) error {
+	if l.table == 0 {
+		return nil
+	}
+	r := netlink.NewRule()
+	r.Family, r.Priority, r.IifName, r.Table = netlink.FAMILY_V4, subnetRule, l.name, l.table
+	if err := f.nl.RuleDel(r); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("removing its rule: %w", err)
+	}
+	l.table = 0
+	return nil
+}
+
+// arrive makes a late link, unless the ENI was detached meanwhile. Nobody waits
+// for it: what fails is reported, and the next Apply tries again.
+func (f *Fabric) arrive(l *port) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p, ok := f.ports[eni]
-	if !ok || f.late[eni] == nil {
+	if f.ports[l.ENI] != l || l.timer == nil {
 		return
 	}
-	delete(f.late, eni)
-	if err := f.plug(p); err != nil {
-		return // the instance waits for a link that never comes: visible there
+	l.timer = nil
+	err := f.plug(l)
+	if err == nil {
+		err = f.addresses(l)
 	}
-	_ = f.addresses(p)
+	if err != nil {
+		f.report(fmt.Errorf("late port of %s in %s: %w", l.ENI, l.Host, err))
+	}
 }
 
 // plug makes the veth pair, the host's end directly in the host's namespace:
 // named, with the ENI's MAC, and down, as a hot-plugged device.
-func (f *Fabric) plug(p network.Port) error {
-	mac, err := net.ParseMAC(p.MAC)
+func (f *Fabric) plug(l *port) error {
+	mac, err := net.ParseMAC(l.MAC)
 	if err != nil {
 		return err
 	}
-	return f.pair(portLink("p", p.ENI), p.Link, p.Host, mac, p.MTU)
+	if err := f.pair(l.name, l.Link, l.Host, mac, l.MTU); err != nil {
+		return err
+	}
+	l.plugged = true
+	return nil
 }
 
-func (f *Fabric) pair(portName, hostName, host string, mac net.HardwareAddr, mtu int) error {
+func (f *Fabric) pair(portName, hostName, host string, mac net.HardwareAddr, mtu int) (err error) {
 	hostNS, err := ns.GetNS(f.hosts(host))
 	if err != nil {
 		return err
@@ -84,6 +128,12 @@ func (f *Fabric) pair(portName, hostName, host string, mac net.HardwareAddr, mtu
 	if err := f.nl.LinkAdd(veth); err != nil {
 		return fmt.Errorf("making the link %s: %w", hostName, err)
 	}
+	// Half a port would keep the next try from making a whole one.
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.nl.LinkDel(veth))
+		}
+	}()
 	err = netns.Do(f.ns, func() error {
 		for path, value := range map[string]string{
 			// The VPC answers ARP for every address it can route to, and at once.
@@ -108,104 +158,52 @@ func (f *Fabric) plugExternal(e External) error {
 
 // unplug removes what belongs to the port; the kernel drops the routes and
 // neighbours of a link that goes.
-func (f *Fabric) unplug(p network.Port) {
-	if t := f.late[p.ENI]; t != nil {
-		t.Stop()
-		delete(f.late, p.ENI)
+func (f *Fabric) unplug(l *port) error {
+	l.stop()
+	link, err := f.nl.LinkByName(l.name)
+	if err == nil {
+		err = f.nl.LinkDel(link)
 	}
-	name := portLink("p", p.ENI)
-	if link, err := f.nl.LinkByName(name); err == nil {
-		_ = f.nl.LinkDel(link)
+	if err != nil && !errors.As(err, new(netlink.LinkNotFoundError)) {
+		return err
 	}
-	if table, ok := f.rules[name]; ok {
-		r := netlink.NewRule()
-		r.Family, r.Priority, r.IifName, r.Table = netlink.FAMILY_V4, subnetRule, name, table
-		_ = f.nl.RuleDel(r)
-		delete(f.rules, name)
+	f.unplugged(l)
+	if err := f.dropRule(l); err != nil {
+		return err
 	}
-	for a, id := range f.addrs {
-		if id == p.ENI {
-			delete(f.addrs, a)
-		}
-	}
-	delete(f.ports, p.ENI)
-}
-
-// routes makes every address of the VPC reachable at its ENI, and no other.
-func (f *Fabric) routes(v network.VPC) error {
-	want := map[netip.Prefix]string{}
-	for _, p := range v.Ports {
-		for _, a := range portPrefixes(p) {
-			want[a] = p.ENI
-		}
-	}
-	for a, id := range f.addrs {
-		if want[a] == id {
-			continue
-		}
-		if link, err := f.nl.LinkByName(portLink("p", id)); err == nil {
-			_ = f.nl.RouteDel(route(a, link.Attrs().Index, vpcTable))
-			for _, n := range expand(a) {
-				_ = f.nl.NeighDel(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: n.AsSlice()})
-			}
-		}
-		delete(f.addrs, a)
-	}
-	for _, p := range v.Ports {
-		if f.late[p.ENI] == nil {
-			if err := f.addresses(p); err != nil {
-				return err
-			}
-		}
-	}
+	delete(f.ports, l.ENI)
 	return nil
 }
 
-func portPrefixes(p network.Port) []netip.Prefix {
-	out := []netip.Prefix{vpcnet.Host(p.Primary)}
-	for _, a := range p.Addresses {
-		out = append(out, vpcnet.Host(a))
+func (f *Fabric) unplugged(l *port) {
+	l.plugged = false
+	for a, id := range f.addrs {
+		if id == l.ENI {
+			delete(f.addrs, a)
+		}
 	}
-	return append(out, p.Prefixes...)
+	for k, h := range f.routes {
+		if h.link == l.name {
+			delete(f.routes, k)
+		}
+	}
 }
 
-func expand(p netip.Prefix) []netip.Addr {
-	var out []netip.Addr
-	for a := p.Masked().Addr(); p.Contains(a); a = a.Next() {
-		out = append(out, a)
-	}
-	return out
-}
-
-// addresses adds the routes and neighbours of a port that are missing. The
-// neighbours are permanent: a pod's address answers no ARP on the ENI, and the
-// real VPC asks none either, since EC2 knows which ENI has it.
-func (f *Fabric) addresses(p network.Port) error {
-	mac, err := net.ParseMAC(p.MAC)
+// lost notices links that somebody deleted at the host's end: EC2 still has the
+// attachment, so they are made again.
+func (f *Fabric) lost() error {
+	links, err := f.nl.LinkList()
 	if err != nil {
-		return err
+		return fmt.Errorf("listing the links: %w", err)
 	}
-	var link netlink.Link
-	for _, a := range portPrefixes(p) {
-		if f.addrs[a] == p.ENI {
-			continue
+	have := map[string]bool{}
+	for _, l := range links {
+		have[l.Attrs().Name] = true
+	}
+	for _, l := range f.ports {
+		if l.plugged && !have[l.name] {
+			f.unplugged(l)
 		}
-		if link == nil {
-			if link, err = f.nl.LinkByName(portLink("p", p.ENI)); err != nil {
-				return fmt.Errorf("finding the port of %s: %w", p.ENI, err)
-			}
-		}
-		for _, n := range expand(a) {
-			if err := f.nl.NeighSet(&netlink.Neigh{
-				LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: n.AsSlice(), HardwareAddr: mac,
-			}); err != nil {
-				return fmt.Errorf("adding the neighbour %s: %w", n, err)
-			}
-		}
-		if err := f.nl.RouteReplace(route(a, link.Attrs().Index, vpcTable)); err != nil {
-			return fmt.Errorf("adding the route to %s: %w", a, err)
-		}
-		f.addrs[a] = p.ENI
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func (f *Fabric) record(key []any, proto string) (Refused, bool) {
 		r.Port, _ = number(key[4])
 	}
 	for id, p := range f.ports {
-		if portLink("p", id) == link {
+		if p.name == link {
 			r.ENI, r.Host, r.Device = id, p.Host, p.Device
 		}
 	}

@@ -100,6 +100,7 @@ func newVPC(t *testing.T, edit func(*fabric.Config, *network.VPC)) *vpc {
 	var err error
 	v.fabric, err = fabric.New(config)
 	must(t, err)
+	t.Cleanup(v.fabric.Close)
 	v.apply()
 	for host, a := range map[string]instance.Addr{
 		nodeA:   instance.InSubnet(addrA(), cidr("10.20.1.0/24")),
@@ -108,34 +109,8 @@ func newVPC(t *testing.T, edit func(*fabric.Config, *network.VPC)) *vpc {
 	} {
 		must(t, instance.Boot(v.dir, host, a, false))
 	}
-	for _, ns := range []string{v.dir.Router(), v.dir.Net(nodeA), v.dir.Net(nodeB), v.dir.Net(outside)} {
-		v.running(ns)
-	}
+	must(t, v.fabric.Ready([]string{nodeA, nodeB, outside}, limit))
 	return v
-}
-
-// running waits for the links of a namespace: the kernel loses what is sent in
-// the moment between both ends being up and the carrier being noticed.
-func (v *vpc) running(ns string) {
-	v.t.Helper()
-	for end := time.Now().Add(limit); ; time.Sleep(2 * time.Millisecond) {
-		var down []string
-		must(v.t, netns.Do(ns, func() error {
-			links, err := net.Interfaces()
-			for _, l := range links {
-				if l.Flags&net.FlagUp != 0 && l.Flags&net.FlagRunning == 0 {
-					down = append(down, l.Name)
-				}
-			}
-			return err
-		}))
-		if len(down) == 0 {
-			return
-		}
-		if time.Now().After(end) {
-			v.t.Fatalf("links in %s do not come up: %v", ns, down)
-		}
-	}
 }
 
 func must(t testing.TB, err error) {

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/vpcchain/vpcchain/integration/vpcsim/ec2"
@@ -44,7 +46,7 @@ func New(dir instance.Dir, topo topology.Topology) (*Server, error) {
 			return nil, fmt.Errorf("making host %s: %w", host, err)
 		}
 	}
-	config := fabric.Config{Namespace: dir.Router(), HostNS: dir.Net, LinkDelay: time.Duration(topo.LinkDelay)}
+	config := fabric.Config{Namespace: dir.Router(), HostNS: dir.Net, LinkDelay: time.Duration(topo.LinkDelay), Report: report}
 	for _, e := range topo.External {
 		config.External = append(config.External, fabric.External{Name: e.Name, Gateway: e.Gateway, IP: e.IP})
 	}
@@ -52,20 +54,38 @@ func New(dir instance.Dir, topo topology.Topology) (*Server, error) {
 	if s.fabric, err = fabric.New(config); err != nil {
 		return nil, err
 	}
-	if s.sim, err = ec2.New(topo); err != nil {
+	if err := s.start(hosts); err != nil {
+		s.fabric.Close()
 		return nil, err
 	}
-	if err := s.fabric.Apply(s.sim.Network()); err != nil {
-		return nil, err
-	}
-	for host, h := range hosts {
-		if err := instance.Boot(dir, host, h.addr, h.instance); err != nil {
-			return nil, fmt.Errorf("booting host %s: %w", host, err)
-		}
-	}
-	s.sim.OnChange(s.fabric.Apply)
 	return s, nil
 }
+
+func (s *Server) start(hosts map[string]host) (err error) {
+	if s.sim, err = ec2.New(s.topo); err != nil {
+		return err
+	}
+	if err := s.fabric.Apply(s.sim.Network()); err != nil {
+		return err
+	}
+	for host, h := range hosts {
+		if err := instance.Boot(s.dir, host, h.addr, h.instance); err != nil {
+			return fmt.Errorf("booting host %s: %w", host, err)
+		}
+	}
+	if err := s.fabric.Ready(slices.Collect(maps.Keys(hosts)), linkLimit); err != nil {
+		return err
+	}
+	s.sim.OnChange(s.fabric.Apply)
+	return nil
+}
+
+// linkLimit is how long links may take to carry packets after boot; it takes
+// the kernel milliseconds.
+const linkLimit = 10 * time.Second
+
+// report writes to the server's log.
+func report(err error) { fmt.Fprintln(os.Stderr, "vpcsim:", err) }
 
 type host struct {
 	addr     instance.Addr
@@ -132,6 +152,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, srv := range servers {
 		_ = srv.Close()
 	}
+	s.fabric.Close()
 	return err
 }
 
