@@ -30,6 +30,7 @@ func (e *Engine) start(ctx context.Context, a decide.Action) {
 		err := e.do(ctx, a)
 		e.mu.Lock()
 		delete(e.inFlight, id)
+		e.look.stale = e.look.stale || err != nil && leavesDoubt(a, err)
 		if err == nil {
 			e.backoff.succeeded()
 			e.serveWaiters(time.Now())
@@ -46,6 +47,9 @@ func (e *Engine) start(ctx context.Context, a decide.Action) {
 }
 
 func (e *Engine) do(ctx context.Context, a decide.Action) error {
+	if err := ctx.Err(); err != nil {
+		return err // the daemon stops
+	}
 	switch a.Kind {
 	case decide.Assign:
 		return e.assignTo(ctx, a)
@@ -60,10 +64,6 @@ func (e *Engine) do(ctx context.Context, a decide.Action) error {
 
 func (e *Engine) assignTo(ctx context.Context, a decide.Action) error {
 	addrs, err := e.Addresses.Assign(ctx, a.ENI, a.Count)
-	if isA(err, eni.ErrAddressLimit) {
-		// The ENI has more than the pool knows: an earlier call was applied and its answer lost.
-		return e.refresh(ctx)
-	}
 	if isA(err, eni.ErrSubnetFull) && a.Count > 1 {
 		addrs, err = e.Addresses.Assign(ctx, a.ENI, 1)
 	}
@@ -73,18 +73,6 @@ func (e *Engine) assignTo(ctx context.Context, a decide.Action) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.pool.AddAddresses(a.ENI, addrs)
-	return nil
-}
-
-// refresh takes EC2's word for what the ENIs have.
-func (e *Engine) refresh(ctx context.Context) error {
-	enis, err := e.ENIs.Describe(ctx)
-	if err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.pool.SetENIs(enis, time.Now())
 	return nil
 }
 
@@ -156,6 +144,8 @@ func (e *Engine) giveDevice(device int) {
 	delete(e.devices, device)
 }
 
+// unassign gives addresses back. After a failure they stay out of the pool: EC2
+// may have taken them, and those that it has not come back when it was asked.
 func (e *Engine) unassign(ctx context.Context, a decide.Action) error {
 	e.mu.Lock()
 	addrs := e.pool.TakeAddresses(a.ENI, a.Addrs)
@@ -163,13 +153,7 @@ func (e *Engine) unassign(ctx context.Context, a decide.Action) error {
 	if len(addrs) == 0 {
 		return nil
 	}
-	err := e.Addresses.Unassign(ctx, a.ENI, addrs)
-	if err != nil {
-		e.mu.Lock()
-		e.pool.AddAddresses(a.ENI, addrs)
-		e.mu.Unlock()
-	}
-	return err
+	return e.Addresses.Unassign(ctx, a.ENI, addrs)
 }
 
 func (e *Engine) removeENI(ctx context.Context, id string) error {
@@ -179,8 +163,5 @@ func (e *Engine) removeENI(ctx context.Context, id string) error {
 	if !ok {
 		return nil // somebody uses it by now
 	}
-	if err := e.discard(ctx, gone.ID, gone.AttachmentID); err != nil {
-		return errors.Join(err, e.refresh(ctx))
-	}
-	return nil
+	return e.discard(ctx, gone.ID, gone.AttachmentID)
 }

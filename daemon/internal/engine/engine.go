@@ -94,6 +94,7 @@ type Engine struct {
 	devices  map[int]bool // device indexes that ENIs being made will take
 	serial   int
 	backoff  backoff
+	look     looking
 	links    map[string]hostnet.Link
 	primary  hostnet.Link
 	degraded []string

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +24,10 @@ type fakeEC2 struct {
 	serial  int
 	next    netip.Addr
 	calls   []call
-	faults  map[string][]error // by call; each error fails one
-	broken  map[string]error   // by call; fails all
-	lost    map[string]bool    // by call; the next one is applied and its answer lost
+	faults  map[string][]error       // by call; each error fails one
+	broken  map[string]error         // by call; fails all
+	lost    map[string]bool          // by call; the next one is applied and its answer lost
+	slow    map[string]time.Duration // by call; instead of latency
 }
 
 type fakeENI struct {
@@ -44,6 +46,7 @@ func newEC2(limits eni.Limits) *fakeEC2 {
 	f := &fakeEC2{
 		limits: limits, free: 1000, latency: 100 * time.Millisecond, enis: map[string]*fakeENI{}, next: netip.MustParseAddr("10.0.0.10"),
 		faults: map[string][]error{}, broken: map[string]error{}, lost: map[string]bool{},
+		slow: map[string]time.Duration{},
 	}
 	primary := f.make(0)
 	primary.attached, primary.AttachmentID = true, "attach-primary"
@@ -74,7 +77,7 @@ func (f *fakeEC2) addresses(n int) []netip.Addr {
 func (f *fakeEC2) begin(ctx context.Context, name string) error {
 	f.mu.Lock()
 	f.calls = append(f.calls, call{name, time.Now()})
-	latency := f.latency
+	latency := cmp.Or(f.slow[name], f.latency)
 	f.mu.Unlock()
 	select {
 	case <-ctx.Done():

@@ -69,6 +69,7 @@ func (e *Engine) once(ctx context.Context) {
 	e.mu.Lock()
 	e.serveWaiters(time.Now())
 	actions := e.decide(time.Now())
+	e.lookIfDue(ctx, time.Now())
 	e.mu.Unlock()
 	for _, a := range actions {
 		e.start(ctx, a)
@@ -77,7 +78,7 @@ func (e *Engine) once(ctx context.Context) {
 }
 
 // next is how long the loop may sleep: until an address has rested, EC2 may be
-// tried again, or the slow tick.
+// tried or asked again, or the slow tick.
 func (e *Engine) next(now time.Time) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -87,6 +88,9 @@ func (e *Engine) next(now time.Time) time.Duration {
 	}
 	if e.backoff.until.After(now) {
 		wait = min(wait, e.backoff.until.Sub(now))
+	}
+	if e.look.stale && e.look.until.After(now) {
+		wait = min(wait, e.look.until.Sub(now))
 	}
 	return max(wait, time.Millisecond)
 }
@@ -101,11 +105,14 @@ func (e *Engine) decide(now time.Time) []decide.Action {
 		in.InFlight = append(in.InFlight, a)
 	}
 	actions := decide.Decide(in)
+	if len(in.InFlight)+len(actions) == 0 {
+		e.backoff.forget(now)
+	}
 	e.plan = nil
 	for _, a := range append(in.InFlight, actions...) {
 		e.plan = append(e.plan, a.String())
 	}
-	if e.backoff.until.After(now) {
+	if e.backoff.until.After(now) || e.look.due(now) {
 		return nil
 	}
 	return actions
@@ -180,6 +187,16 @@ func (b *backoff) failed(err error, now time.Time) time.Duration {
 }
 
 func (b *backoff) succeeded() { *b = backoff{} }
+
+// forget is for when nothing is to be tried again: an error that stops nobody is
+// not reported any more. The spacing outlasts it, or demand that comes and goes
+// would bring an attempt each time.
+func (b *backoff) forget(now time.Time) {
+	b.last = nil
+	if now.Sub(b.until) > lastBackoff {
+		b.succeeded()
+	}
+}
 
 // reason is the last EC2 error with the next step, in one line.
 func (b *backoff) reason() string {

@@ -190,6 +190,13 @@ func (r *rig) wantCounts(want string) {
 	}
 }
 
+// failures are those in a row of the actions.
+func (r *rig) failures() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.backoff.failures
+}
+
 // times are those of EC2's calls of a name.
 func (f *fakeEC2) times(name string) []time.Time {
 	f.mu.Lock()

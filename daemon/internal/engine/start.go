@@ -58,11 +58,13 @@ func (e *Engine) discover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var look looking
 	enis, err := e.ENIs.Describe(ctx)
 	if err != nil {
 		// IMDS knows the addresses too: a node whose EC2 access fails goes on serving what it has.
 		e.Log.Warn("describing the ENIs in EC2; IMDS must do", "error", err)
-		e.backoff.failed(err, time.Now())
+		look.stale = true
+		look.failed(err, time.Now())
 		if enis, err = e.Metadata.ENIs(ctx); err != nil {
 			return err
 		}
@@ -73,6 +75,7 @@ func (e *Engine) discover(ctx context.Context) error {
 	e.node, e.limits = node, limits
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.look = look
 	e.pool.SetENIs(enis, time.Now())
 	return nil
 }

@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/decide"
+	"github.com/vpcchain/vpcchain/daemon/internal/eni"
+)
+
+// looking is the need to ask EC2 what the ENIs have. It lasts until an answer
+// came, whatever fails meanwhile, and has a backoff of its own: while Describe
+// alone fails the pool goes on growing.
+type looking struct {
+	backoff
+	stale   bool // the pool may differ from EC2
+	running bool
+}
+
+// lookLimit bounds a Describe, which no action overlaps: growing waits for it.
+const lookLimit = 30 * time.Second
+
+// due tells that no action may begin before EC2 was asked. An answer that is as
+// old as an action would undo in the pool what the action did.
+func (l *looking) due(now time.Time) bool { return l.stale && !l.until.After(now) }
+
+// leavesDoubt tells that after the failure only EC2 knows what the ENIs have.
+// Unassign and Remove took from the pool what EC2 may have kept or not; at the
+// address limit an ENI has more than the pool knows.
+func leavesDoubt(a decide.Action, err error) bool {
+	return a.Kind == decide.Unassign || a.Kind == decide.Remove || isA(err, eni.ErrAddressLimit)
+}
+
+// lookIfDue asks EC2 as soon as no action is under way; the caller holds the lock.
+func (e *Engine) lookIfDue(ctx context.Context, now time.Time) {
+	if e.look.running || !e.look.due(now) || len(e.inFlight) > 0 {
+		return
+	}
+	e.look.running = true
+	e.actions.Go(func() {
+		lctx, cancel := context.WithTimeout(ctx, lookLimit)
+		defer cancel()
+		enis, err := e.ENIs.Describe(lctx)
+		e.mu.Lock()
+		e.look.running = false
+		if err == nil {
+			e.looked(enis, time.Now())
+		} else if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+			wait := e.look.failed(err, time.Now())
+			e.Log.Warn("asking EC2 what the ENIs have", "error", err, "again_in", wait)
+		}
+		e.mu.Unlock()
+		e.poke()
+	})
+}
+
+// looked takes EC2's word for what the ENIs have; the caller holds the lock.
+func (e *Engine) looked(enis []eni.ENI, now time.Time) {
+	before := e.pool.Snapshot(now).Total()
+	e.pool.SetENIs(enis, now)
+	e.look = looking{}
+	// Addresses that turned up explain the limit: growing goes on with them in mind.
+	if isA(e.backoff.last, eni.ErrAddressLimit) && e.pool.Snapshot(now).Total() > before {
+		e.backoff.succeeded()
+	}
+	e.serveWaiters(now)
+}
