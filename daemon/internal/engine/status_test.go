@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,43 @@ func TestStatusOfAFailingEC2(t *testing.T) {
 	})
 }
 
+// An error that stops nobody any more is not reported, and still spaces attempts.
+func TestStatusForgetsAnErrorWithoutDemand(t *testing.T) {
+	inBubble(t, config.Config{WarmIP: 1}, func(t *testing.T, r *rig) {
+		r.start()
+		r.ec2.set(func() { r.ec2.broken["Assign"] = eni.ErrThrottled })
+		r.mustAssign("a")
+		pass(10 * time.Second)
+		r.wantStatus(Unavailable, "throttles")
+		failures := r.failures()
+		r.mustRelease("a")
+		pass(time.Second)
+		r.wantCounts("1/0/0/1")
+		r.wantStatus(OK)
+		if n := r.failures(); n != failures || n == 0 {
+			t.Errorf("%d failures, before %d: demand that comes and goes has no backoff", n, failures)
+		}
+		pass(5 * time.Minute)
+		if n := r.failures(); n != 0 {
+			t.Errorf("%d failures of long ago still count", n)
+		}
+	})
+}
+
+// Start did with IMDS; EC2 is asked again although the pool wants nothing.
+func TestStatusAfterAStartWithoutDescribe(t *testing.T) {
+	inBubble(t, config.Config{WarmIP: 1}, func(t *testing.T, r *rig) {
+		r.start()
+		r.stop()
+		r.ec2.set(func() { r.ec2.broken["Describe"] = eni.ErrThrottled })
+		r.start()
+		r.wantStatus(Limited, "throttles")
+		r.ec2.set(func() { delete(r.ec2.broken, "Describe") })
+		pass(2 * time.Minute)
+		r.wantStatus(OK)
+	})
+}
+
 func TestStatusWhileThePoolGrows(t *testing.T) {
 	inBubble(t, config.Config{WarmIP: 1}, func(t *testing.T, r *rig) {
 		r.start()
@@ -93,6 +131,12 @@ func TestStatusOfALinkThatIsDown(t *testing.T) {
 	inBubble(t, config.Config{WarmIP: 1, MaxENI: 1}, func(t *testing.T, r *rig) {
 		r.host.down["eni-0"] = "its link is down"
 		r.start()
+		r.wantStatus(Unavailable, "no free address", "eni-0, which is not ready: its link is down")
+		if s := r.Status(); strings.Contains(s.Reason, "move pods") {
+			t.Errorf("the instance is not full: %q", s.Reason)
+		}
+		_, err := r.assign("short", time.Second)
+		wantError(t, err, "free ones on eni-0, which is not ready: its link is down")
 		waiting := r.later("a", time.Hour)
 		pass(time.Minute)
 		if waiting().took >= 0 {

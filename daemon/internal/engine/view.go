@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,8 +47,10 @@ func (e *Engine) judge(now time.Time) Status {
 		}
 	}
 	wrong := append([]string(nil), e.degraded...)
-	if e.backoff.last != nil {
-		wrong = append(wrong, e.backoff.reason())
+	for _, b := range []backoff{e.backoff, e.look.backoff} {
+		if b.last != nil {
+			wrong = append(wrong, b.reason())
+		}
 	}
 	switch {
 	case usable == 0 && len(e.inFlight) == 0 && e.stuck(now):
@@ -59,9 +62,15 @@ func (e *Engine) judge(now time.Time) Status {
 }
 
 // stuck tells that no address will come by itself soon: EC2 fails, or the
-// instance has all that it may have and none rests.
+// instance has all that it may have and none rests. More addresses on an ENI
+// that is not ready help nobody.
 func (e *Engine) stuck(now time.Time) bool {
-	return e.backoff.last != nil || len(e.decideNow(now)) == 0 && e.pool.NextAvailable(now).IsZero()
+	ready := map[string]bool{}
+	for _, m := range e.pool.Snapshot(now).ENIs {
+		ready[m.ID] = m.Ready
+	}
+	helps := func(a decide.Action) bool { return a.Kind == decide.Create || ready[a.ENI] }
+	return e.backoff.last != nil || !slices.ContainsFunc(e.decideNow(now), helps) && e.pool.NextAvailable(now).IsZero()
 }
 
 func (e *Engine) decideNow(now time.Time) []decide.Action {
@@ -73,12 +82,21 @@ func (e *Engine) shortage() string {
 	now := time.Now()
 	s := e.pool.Snapshot(now)
 	counts := fmt.Sprintf("%d ENIs with %d addresses: %d used, %d resting after use", len(s.ENIs), s.Total(), s.Count(pool.Used), s.Count(pool.Cooling))
+	var unready []string
+	for _, m := range s.ENIs {
+		if free := m.Count(pool.Free); free > 0 && !m.Ready {
+			unready = append(unready, fmt.Sprintf("%d free ones on %s, which is not ready: %s", free, m.ID, m.Reason))
+		}
+	}
+	if len(unready) > 0 {
+		counts += "; " + strings.Join(unready, "; ")
+	}
 	switch {
 	case e.backoff.last != nil:
 		return counts + "; growing fails: " + e.backoff.reason()
 	case len(e.inFlight) > 0:
 		return counts + "; the pool is growing: " + strings.Join(e.plan, ", ")
-	case len(e.decideNow(now)) == 0 && s.Count(pool.Cooling) == 0:
+	case len(unready) == 0 && len(e.decideNow(now)) == 0 && s.Count(pool.Cooling) == 0:
 		return counts + fmt.Sprintf("; that is all a %s may have (or MAX_ENI): move pods to another node", e.node.InstanceType)
 	}
 	return counts
