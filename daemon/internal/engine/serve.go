@@ -31,18 +31,11 @@ type Assigned struct {
 // none free it waits in the order of arrival until ctx ends. The allocation is
 // on disk and its routing rule in the kernel before it returns.
 func (e *Engine) Assign(ctx context.Context, a vpcnet.Attachment, pod pool.Pod) (Assigned, error) {
-	// A release that was spooled for an earlier life of this attachment is void now.
-	if _, err := spool.Drop(e.spoolDir(), a); err != nil {
+	if err := e.enter(a); err != nil {
 		return Assigned{}, err
 	}
-	e.enter(a)
 	out, err := e.assign(ctx, a, pod)
-	if orphan := e.leave(a, err == nil); orphan {
-		// Nobody learns of the address: it must not stay assigned.
-		if _, rerr := e.Release(a); rerr != nil {
-			e.Log.Warn("taking back an address", "attachment", a.String(), "error", rerr)
-		}
-	}
+	e.leave(a, err == nil)
 	return out, err
 }
 
@@ -66,9 +59,14 @@ type asking struct {
 	answered bool
 }
 
-func (e *Engine) enter(a vpcnet.Attachment) {
+func (e *Engine) enter(a vpcnet.Attachment) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	// A release that was spooled for an earlier life of this attachment is void
+	// now. Under the lock, lest a replay that has read it carries it out later.
+	if _, err := spool.Drop(e.spoolDir(), a); err != nil {
+		return err
+	}
 	c := e.asking[a]
 	if c == nil {
 		_, held := e.pool.Held(a)
@@ -76,20 +74,27 @@ func (e *Engine) enter(a vpcnet.Attachment) {
 		e.asking[a] = c
 	}
 	c.calls++
+	return nil
 }
 
-// leave tells whether the call was the last of its attachment and none was answered.
-func (e *Engine) leave(a vpcnet.Attachment, answered bool) (orphan bool) {
+// leave ends a call. If it was the last of its attachment and none was answered,
+// nobody learns of the address: it must not stay assigned.
+func (e *Engine) leave(a vpcnet.Attachment, answered bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c := e.asking[a]
 	c.calls--
 	c.answered = c.answered || answered
 	if c.calls > 0 {
-		return false
+		return
 	}
 	delete(e.asking, a)
-	return !c.answered
+	if c.answered {
+		return
+	}
+	if _, err := e.releaseOne(a); err != nil {
+		e.Log.Warn("taking back an address", "attachment", a.String(), "error", err)
+	}
 }
 
 // allocate takes an address from the pool, now or when there is one.
@@ -99,12 +104,10 @@ func (e *Engine) allocate(ctx context.Context, a vpcnet.Attachment, pod pool.Pod
 	h, ok := e.pool.Held(a)
 	// Who comes later queues behind those who wait already.
 	if !ok && len(e.waiters) == 0 {
-		if h, ok = e.pool.Assign(a, pod, now); ok {
-			if err := e.Store.Hold(h); err != nil {
-				e.pool.Undo(h)
-				e.mu.Unlock()
-				return pool.Allocation{}, err
-			}
+		var err error
+		if h, ok, err = e.take(a, pod, now); err != nil {
+			e.mu.Unlock()
+			return pool.Allocation{}, err
 		}
 	}
 	if ok {
@@ -125,6 +128,23 @@ func (e *Engine) allocate(ctx context.Context, a vpcnet.Attachment, pod pool.Pod
 	}
 }
 
+// take gives the attachment a free address, on disk too, or the one that it
+// holds; the caller holds the lock.
+func (e *Engine) take(a vpcnet.Attachment, pod pool.Pod, now time.Time) (pool.Allocation, bool, error) {
+	if h, ok := e.pool.Held(a); ok {
+		return h, true, nil // recorded long ago: nothing that fails now may undo it
+	}
+	h, ok := e.pool.Assign(a, pod, now)
+	if !ok {
+		return pool.Allocation{}, false, nil
+	}
+	if err := e.Store.Hold(h); err != nil {
+		e.pool.Undo(h)
+		return pool.Allocation{}, false, err
+	}
+	return h, true, nil
+}
+
 // giveUp takes a waiter out of the queue and says why it waited in vain. What
 // it got at the last moment is nobody's; Assign takes it back.
 func (e *Engine) giveUp(w *waiter) (pool.Allocation, error) {
@@ -139,13 +159,11 @@ func (e *Engine) giveUp(w *waiter) (pool.Allocation, error) {
 func (e *Engine) serveWaiters(now time.Time) {
 	for len(e.waiters) > 0 {
 		w := e.waiters[0]
-		h, ok := e.pool.Assign(w.attachment, w.pod, now)
-		if !ok {
-			return
-		}
-		if err := e.Store.Hold(h); err != nil {
-			e.pool.Undo(h)
+		h, ok, err := e.take(w.attachment, w.pod, now)
+		if err != nil {
 			e.Log.Error("recording an allocation", "error", err)
+		}
+		if !ok {
 			return
 		}
 		e.waiters = e.waiters[1:]
@@ -178,17 +196,30 @@ func (e *Engine) finish(h pool.Allocation) (Assigned, error) {
 func (e *Engine) Release(a vpcnet.Attachment) (pool.Allocation, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.release(a)
+}
+
+// release is Release under the caller's lock.
+func (e *Engine) release(a vpcnet.Attachment) (pool.Allocation, error) {
+	if _, ok := e.pool.Held(a); !ok {
+		if h, ok := e.pool.HeldBy(a.ContainerID, a.IfName); ok {
+			a = h.Attachment
+		}
+	}
+	return e.releaseOne(a)
+}
+
+// releaseOne frees exactly this attachment's address; the caller holds the lock.
+func (e *Engine) releaseOne(a vpcnet.Attachment) (pool.Allocation, error) {
 	h, ok := e.pool.Held(a)
 	if !ok {
-		if h, ok = e.pool.HeldBy(a.ContainerID, a.IfName); !ok {
-			return pool.Allocation{}, nil
-		}
+		return pool.Allocation{}, nil
 	}
 	now := time.Now()
 	if err := e.Store.Release(now, h); err != nil {
 		return pool.Allocation{}, err
 	}
-	e.pool.Release(h.Attachment, now)
+	e.pool.Release(a, now)
 	e.quiet = now
 	e.poke()
 	return h, nil
@@ -201,20 +232,16 @@ func (e *Engine) Collect(network string, valid []vpcnet.Attachment) (int, error)
 		keep[a] = true
 	}
 	e.mu.Lock()
-	all := e.pool.Attachments(network)
-	e.mu.Unlock()
+	defer e.mu.Unlock()
 	n := 0
-	for _, a := range all {
+	for _, a := range e.pool.Attachments(network) {
 		if keep[a] {
 			continue
 		}
-		h, err := e.Release(a)
-		if err != nil {
+		if _, err := e.releaseOne(a); err != nil {
 			return n, err
 		}
-		if h.Addr.IsValid() {
-			n++
-		}
+		n++
 	}
 	return n, nil
 }

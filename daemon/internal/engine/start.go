@@ -91,14 +91,18 @@ func (e *Engine) writeFacts() error {
 	})
 }
 
-// replaySpool carries out the releases that plugins could not deliver.
+// replaySpool carries out the releases that plugins could not deliver. It keeps
+// the lock from reading them to the last: an Assign in between would begin a new
+// life of its attachment, and lose the address to the release of the one before.
 func (e *Engine) replaySpool() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	list, err := spool.List(e.spoolDir())
 	if err != nil {
 		e.Log.Warn("reading the spool", "error", err)
 	}
 	for _, a := range list {
-		if _, err := e.Release(a); err != nil {
+		if _, err := e.release(a); err != nil {
 			e.Log.Warn("replaying a release", "attachment", a.String(), "error", err)
 			continue
 		}
