@@ -76,31 +76,45 @@ func (e *Engine) assignTo(ctx context.Context, a decide.Action) error {
 	return nil
 }
 
+// grace is how long what an action has begun may go on when the daemon stops.
+const grace = 10 * time.Second
+
+// outlive is a context that ends grace after the given one.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return late, func() { stop(); cancel() }
+}
+
 // createENI makes an ENI and attaches it. What it made it removes again when a
-// later step fails.
+// later step fails. A call that is cancelled may be applied all the same, so the
+// calls are heard out when the daemon stops. An ENI that is attached by then is
+// finished, which takes less than to undo it; the next daemon finds it.
 func (e *Engine) createENI(ctx context.Context, count int) (err error) {
 	device := e.takeDevice()
 	defer e.giveDevice(device)
-	made, err := e.ENIs.Create(ctx, eni.CreateSpec{
+	late, cancel := outlive(ctx)
+	defer cancel()
+	made, err := e.ENIs.Create(late, eni.CreateSpec{
 		SubnetID: e.node.SubnetID, Groups: e.node.Groups, Addresses: count, Description: "aws-K8S-" + e.node.InstanceID,
 		ClientToken: rand.Text(), Tags: map[string]string{
 			"node.k8s.amazonaws.com/instance_id": e.node.InstanceID,
 			"node.k8s.amazonaws.com/createdAt":   time.Now().UTC().Format(time.RFC3339),
 		},
 	})
-	if err != nil {
-		return err
-	}
 	attachment := ""
 	defer func() {
-		if err != nil && ctx.Err() == nil {
-			err = errors.Join(err, e.discard(ctx, made.ID, attachment))
+		if err != nil && made.ID != "" { // beside an id an error says that the ENI exists
+			err = errors.Join(err, e.undo(ctx, made.ID, attachment))
 		}
 	}()
-	if attachment, err = e.ENIs.Attach(ctx, made.ID, 0, device); err != nil {
+	if err = errors.Join(err, ctx.Err()); err != nil {
 		return err
 	}
-	if err = e.ENIs.DeleteWithInstance(ctx, made.ID, attachment); err != nil {
+	if attachment, err = e.ENIs.Attach(late, made.ID, 0, device); err != nil {
+		return err
+	}
+	if err = e.ENIs.DeleteWithInstance(late, made.ID, attachment); err != nil {
 		return err
 	}
 	made.Card, made.Device, made.AttachmentID, made.DeleteOnTermination = 0, device, attachment, true
@@ -108,6 +122,18 @@ func (e *Engine) createENI(ctx context.Context, count int) (err error) {
 	defer e.mu.Unlock()
 	e.pool.AddENI(made, time.Now())
 	return nil
+}
+
+// undo removes what createENI made, also when the daemon stops: nobody else knows of it.
+func (e *Engine) undo(ctx context.Context, id, attachment string) error {
+	late, cancel := outlive(ctx)
+	defer cancel()
+	err := e.discard(late, id, attachment)
+	if err != nil && ctx.Err() != nil {
+		// The action's own error is that of the stop, which is not reported.
+		e.Log.Error("an ENI is left over in EC2", "eni", id, "error", err)
+	}
+	return err
 }
 
 func (e *Engine) discard(ctx context.Context, id, attachment string) error {
