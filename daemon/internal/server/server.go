@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
@@ -98,11 +99,26 @@ func attachment(a *ipamapi.Attachment) (vpcnet.Attachment, error) {
 	return out, nil
 }
 
+// wayBack is what an answer gets at most of the client's time.
+const wayBack = 250 * time.Millisecond
+
+// ahead ends before the client's deadline does: at the deadline itself the
+// client stops listening, and the reason why there was no address is lost.
+func ahead(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(wayBack, time.Until(deadline)/5)))
+}
+
 func (s *ipam) Assign(ctx context.Context, r *ipamapi.AssignRequest) (*ipamapi.AssignReply, error) {
 	a, err := attachment(r.GetAttachment())
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := ahead(ctx)
+	defer cancel()
 	p := r.GetPod()
 	got, err := s.e.Assign(ctx, a, pool.Pod{Namespace: p.GetNamespace(), Name: p.GetName(), UID: p.GetUid()})
 	if err != nil {
