@@ -60,6 +60,9 @@ func serve(ctx context.Context, c config.Config, socket, stateDir string, log *s
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if store.Damaged != "" {
+		log.Warn("starting without the allocations of before", "reason", store.Damaged)
+	}
 	aws, err := cloud.New(ctx, cloud.Options{})
 	if err != nil {
 		return err

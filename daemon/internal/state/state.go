@@ -9,17 +9,24 @@ package state
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 )
 
 // Store is the open file. Its lock keeps a second daemon out.
-type Store struct{ db *bbolt.DB }
+type Store struct {
+	db *bbolt.DB
+	// Damaged says what was wrong with the file of before and where it lies now;
+	// the store began empty. "" is the usual start.
+	Damaged string
+}
 
 const (
 	heldBucket  = "held"  // alias -> pool.Allocation
@@ -28,15 +35,25 @@ const (
 
 // lockWait is how long Open waits for another daemon to let go of the file:
 // one that is being stopped takes less.
-const lockWait = 3 * time.Second
+const (
+	lockWait  = 3 * time.Second
+	lockRetry = 50 * time.Millisecond
+)
 
-// Open opens or makes the file.
+// Open opens or makes the file. One that is damaged is kept beside the new one.
 func Open(path string) (*Store, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, NoSync: true, NoFreelistSync: true})
-	if err != nil {
-		return nil, fmt.Errorf("opening the state file %s: %w (does another vpc-ipamd run?)", path, err)
+	damaged, err := setAside(path)
+	var db *bbolt.DB
+	if err == nil {
+		db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, NoSync: true, NoFreelistSync: true})
 	}
-	s := &Store{db}
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("opening the state file %s: it is locked: does another vpc-ipamd run?", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the state file %s: %w", path, err)
+	}
+	s := &Store{db, damaged}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, b := range []string{heldBucket, freedBucket} {
 			if _, err := tx.CreateBucketIfNotExists([]byte(b)); err != nil {

@@ -134,44 +134,6 @@ func TestOpenWaitsForTheOldDaemon(t *testing.T) {
 	compare(t, "holds", []pool.Allocation{hold("a", "10.0.0.1")}, held)
 }
 
-func TestUnusableFile(t *testing.T) {
-	good := filepath.Join(t.TempDir(), "good.db")
-	must(t, open(t, good).Hold(hold("a", "10.0.0.1")))
-	raw, err := os.ReadFile(good)
-	must(t, err)
-	for _, tc := range []struct {
-		name string
-		raw  []byte
-	}{
-		{"text", []byte(strings.Repeat("not a database\n", 1000))},
-		{"short", []byte("x")},
-		{"one page", raw[:os.Getpagesize()]},
-		{"zeros", make([]byte, len(raw))},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "ipamd.db")
-			must(t, os.WriteFile(path, tc.raw, 0o600))
-			s, err := Open(path)
-			if err == nil {
-				defer func() { _ = s.Close() }()
-				_, _, err = s.Load()
-			}
-			if err == nil {
-				t.Fatal("it was opened and read")
-			}
-			if !strings.Contains(err.Error(), path) {
-				t.Errorf("the error does not name the file: %v", err)
-			}
-			if now, rerr := os.ReadFile(path); rerr != nil || !slices.Equal(now, tc.raw) {
-				t.Errorf("the file was changed (%v): nobody can look into it any more", rerr)
-			}
-		})
-	}
-	if _, err := Open(filepath.Join(t.TempDir(), "no", "such", "dir.db")); err == nil {
-		t.Error("opened in a directory that is not there")
-	}
-}
-
 func TestUnreadableRecord(t *testing.T) {
 	for _, tc := range []struct{ bucket, key, value, want string }{
 		{heldBucket, "vpc/a/eth0", "{", "vpc/a/eth0"},
