@@ -57,6 +57,10 @@ func (s *Sim) port(e *eni) (network.Port, bool) {
 	p := network.Port{
 		ENI: e.id, Host: e.host, MAC: e.mac, MTU: eniMTU, Subnet: e.subnet, Primary: e.primary, Addresses: slices.Clone(e.addrs),
 		Prefixes: slices.Clone(e.prefixes), SourceDestCheck: e.sourceDestCheck, Groups: slices.Clone(e.groups),
+		NATGateway: e.kind == "nat_gateway",
+	}
+	if e.public.IsValid() {
+		p.PublicIPs = map[netip.Addr]netip.Addr{e.primary: e.public}
 	}
 	if a := e.attachment; a != nil {
 		in := s.instances[a.instance]

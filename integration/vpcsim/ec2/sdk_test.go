@@ -110,7 +110,7 @@ func TestLifeOfAnENI(t *testing.T) {
 		!*got.Attachment.DeleteOnTermination || got.Status != types.NetworkInterfaceStatusInUse || *got.TagSet[0].Value != "v" {
 		t.Errorf("described as %+v", got)
 	}
-	if ports := sim.Network().Ports; len(ports) != 4 || !slices.ContainsFunc(ports, func(p network.Port) bool {
+	if ports := sim.Network().Ports; len(ports) != 5 || !slices.ContainsFunc(ports, func(p network.Port) bool {
 		return p.ENI == *e.NetworkInterfaceId && p.Host == "node-a" && p.Link == "eth1" && len(p.Addresses) == 5
 	}) {
 		t.Errorf("the fabric's plan has %+v", ports)
@@ -129,7 +129,7 @@ func TestLifeOfAnENI(t *testing.T) {
 	if _, err := c.DeleteNetworkInterface(ctx, &sdk.DeleteNetworkInterfaceInput{NetworkInterfaceId: e.NetworkInterfaceId}); err != nil {
 		t.Error(err)
 	}
-	if ports := sim.Network().Ports; len(ports) != 3 {
+	if ports := sim.Network().Ports; len(ports) != 4 {
 		t.Errorf("the fabric keeps %+v", ports)
 	}
 }
@@ -249,7 +249,7 @@ func TestPages(t *testing.T) {
 		}
 		pages++
 	}
-	if len(seen) != 10 || pages != 2 {
+	if len(seen) != 11 || pages != 3 {
 		t.Errorf("%d ENIs on %d pages", len(seen), pages)
 	}
 }

@@ -66,7 +66,7 @@ type subnet struct {
 
 type eni struct {
 	id, mac, subnet, description string
-	kind                         string // interface
+	kind                         string // interface, nat_gateway
 	primary                      netip.Addr
 	addrs                        []netip.Addr
 	prefixes                     []netip.Prefix
@@ -74,7 +74,8 @@ type eni struct {
 	tags                         map[string]string
 	sourceDestCheck              bool
 	requester                    string // set: managed by another AWS service
-	host                         string // service host that has the link
+	host                         string // service host or NAT gateway that has the link
+	public                       netip.Addr
 	attachment                   *attachment
 }
 
@@ -113,6 +114,11 @@ func New(t topology.Topology) (*Sim, error) {
 		e := s.newENI(s.subnets[sv.Subnet], sv.IP)
 		e.groups, e.requester, e.host, e.description = sv.Groups, "vpce", sv.Name, "VPC Endpoint Interface"
 	}
+	for _, n := range t.NATGateways {
+		e := s.newENI(s.subnets[n.Subnet], n.IP)
+		e.kind, e.requester, e.host, e.description = "nat_gateway", "nat", n.Name, "Interface for NAT Gateway "+n.Name
+		e.public, e.sourceDestCheck = n.PublicIP, false
+	}
 	s.imds.record(s, time.Now())
 	return s, nil
 }
@@ -145,10 +151,19 @@ func (s *Sim) changed() error {
 	return nil
 }
 
-// SetCIDRs replaces the VPC's CIDRs, as AssociateVpcCidrBlock and its opposite do.
+// SetCIDRs replaces the VPC's CIDRs, as AssociateVpcCidrBlock and its opposite
+// do; neither takes away a CIDR that has a subnet.
 func (s *Sim) SetCIDRs(cidrs []netip.Prefix) error {
+	if err := topology.CheckCIDRs(cidrs); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, sn := range s.topo.Subnets {
+		if !topology.Inside(cidrs, sn.CIDR) {
+			return fmt.Errorf("subnet %s (%s) would lie in no CIDR of the VPC", sn.ID, sn.CIDR)
+		}
+	}
 	s.cidrs = slices.Clone(cidrs)
 	return s.changed()
 }

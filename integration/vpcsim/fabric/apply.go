@@ -81,14 +81,17 @@ type routeKey struct {
 	dst   netip.Prefix
 }
 
-type hop struct{ link string }
+type hop struct {
+	link string
+	via  netip.Addr // invalid: whoever has the destination is on the link
+}
 
 // tableRoutes makes the routes of the subnet route tables, and removes those
 // that the plan has no more.
 func (f *Fabric) tableRoutes(v network.VPC) error {
 	want := map[routeKey]hop{}
 	for _, rt := range v.RouteTables {
-		f.hops(want, f.tables[rt.ID], rt.Routes)
+		f.hops(want, f.tables[rt.ID], rt.Routes, v.Ports)
 	}
 	var errs []error
 	for k := range f.routes {
@@ -119,9 +122,15 @@ func (f *Fabric) tableRoutes(v network.VPC) error {
 // hops writes down where the routes of a table lead. Behind a gateway there are
 // only the external hosts; the rest of a route's destination goes to the void,
 // so that no wider route takes it.
-func (f *Fabric) hops(out map[routeKey]hop, table int, routes []network.Route) {
+func (f *Fabric) hops(out map[routeKey]hop, table int, routes []network.Route, ports []network.Port) {
 	for _, r := range routes {
-		out[routeKey{table, r.Dst.Masked()}] = hop{voidLink}
+		h := hop{link: voidLink}
+		for _, p := range ports {
+			if p.NATGateway && p.Host == r.Target {
+				h = hop{portLink("p", p.ENI), p.Primary}
+			}
+		}
+		out[routeKey{table, r.Dst.Masked()}] = h
 	}
 	for _, e := range f.external {
 		best := network.Route{}
@@ -131,7 +140,7 @@ func (f *Fabric) hops(out map[routeKey]hop, table int, routes []network.Route) {
 			}
 		}
 		if best.Dst.IsValid() && best.Target == e.Gateway {
-			out[routeKey{table, vpcnet.Host(e.IP)}] = hop{portLink("x", e.Name)}
+			out[routeKey{table, vpcnet.Host(e.IP)}] = hop{link: portLink("x", e.Name)}
 		}
 	}
 }
@@ -141,7 +150,12 @@ func (f *Fabric) hop(k routeKey, h hop) error {
 	if err != nil {
 		return err
 	}
-	return f.nl.RouteReplace(route(k.dst, link.Attrs().Index, k.table))
+	r := route(k.dst, link.Attrs().Index, k.table)
+	if h.via.IsValid() {
+		// On link: the router has no address in the subnet that would say so.
+		r.Gw, r.Flags, r.Scope = h.via.AsSlice(), int(netlink.FLAG_ONLINK), netlink.SCOPE_UNIVERSE
+	}
+	return f.nl.RouteReplace(r)
 }
 
 // Ready waits until the links carry packets whose both ends are up: the kernel

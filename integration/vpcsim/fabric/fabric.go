@@ -32,9 +32,10 @@ import (
 
 // External is a host outside the VPC, behind a gateway that routes can name.
 type External struct {
-	Name    string
-	Gateway string
-	IP      netip.Addr
+	Name     string
+	Gateway  string
+	Internet bool // the gateway is the internet gateway
+	IP       netip.Addr
 }
 
 // Addresses that the router itself serves, link-local as in a real VPC.

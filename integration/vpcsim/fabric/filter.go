@@ -21,6 +21,8 @@ const (
 	EgressGroup
 	IngressGroup
 	NoRoute
+	NoPublicSource
+	NoPublicDest
 )
 
 func reasonText(mark int) string {
@@ -35,6 +37,10 @@ func reasonText(mark int) string {
 		return "security group: ingress of the receiver's ENI"
 	case NoRoute:
 		return "no route: the subnet's route table has none to the destination"
+	case NoPublicSource:
+		return "internet gateway: the source has no public address"
+	case NoPublicDest:
+		return "internet gateway: the destination is no public address of the VPC"
 	}
 	return fmt.Sprintf("reason %d", mark)
 }
@@ -48,6 +54,8 @@ const flowTimeout = "350s"
 // tracked per ENI, local side first, as EC2 does: a reply that leaves by
 // another ENI than its request came in by is a new flow there. nft lists a key
 // of more than five fields wrongly, so the refused packets have a set per protocol.
+// The internet gateway rewrites without state: a lookup that finds nothing ends
+// its rule, and the next one refuses. Inside, everything sees private addresses.
 const static = `
 add table ip vpc
 add set ip vpc flows { type ifname . ipv4_addr . ipv4_addr . inet_proto . inet_service . inet_service; flags dynamic,timeout; timeout ` + flowTimeout + `; size 262144; }
@@ -60,6 +68,9 @@ add set ip vpc cidrs { type ipv4_addr; flags interval; }
 add map ip vpc source { type ifname : verdict; }
 add map ip vpc egress { type ifname : verdict; }
 add map ip vpc ingress { type ifname : verdict; }
+add set ip vpc internet { type ifname; }
+add map ip vpc public { type ipv4_addr : ipv4_addr; }
+add map ip vpc private { type ipv4_addr : ipv4_addr; }
 add chain ip vpc prerouting { type filter hook prerouting priority -10; policy accept; }
 add chain ip vpc input { type filter hook input priority 0; policy drop; }
 add chain ip vpc forward { type filter hook forward priority 0; policy drop; }
@@ -70,6 +81,10 @@ add chain ip vpc no_address
 add chain ip vpc no_egress
 add chain ip vpc no_ingress
 add chain ip vpc no_route
+add chain ip vpc no_public_source
+add chain ip vpc no_public_dest
+add chain ip vpc to_internet
+add chain ip vpc from_internet
 add chain ip vpc out
 add chain ip vpc in
 add chain ip vpc out_track
@@ -84,6 +99,10 @@ flush chain ip vpc no_address
 flush chain ip vpc no_egress
 flush chain ip vpc no_ingress
 flush chain ip vpc no_route
+flush chain ip vpc no_public_source
+flush chain ip vpc no_public_dest
+flush chain ip vpc to_internet
+flush chain ip vpc from_internet
 flush chain ip vpc out
 flush chain ip vpc in
 flush chain ip vpc out_track
@@ -99,6 +118,9 @@ add rule ip vpc no_address meta mark set 2 goto refuse_from
 add rule ip vpc no_egress meta mark set 3 goto refuse_from
 add rule ip vpc no_ingress meta mark set 4 goto refuse_to
 add rule ip vpc no_route meta mark set 5 goto refuse_from
+add rule ip vpc no_public_source meta mark set 6 goto refuse_from
+add rule ip vpc no_public_dest meta mark set 7 goto refuse_from
+add rule ip vpc prerouting iifname @internet jump from_internet
 add rule ip vpc prerouting iifname "p*" iifname vmap @source
 add rule ip vpc prerouting ip daddr @cidrs ip daddr != @known goto no_address
 add rule ip vpc prerouting iifname "p*" ip daddr != 169.254.0.0/16 goto out
@@ -106,7 +128,12 @@ add rule ip vpc input iifname "lo" accept
 add rule ip vpc input iifname "p*" ip daddr { 169.254.169.254, 169.254.169.249 } accept
 add rule ip vpc forward oifname "void0" goto no_route
 add rule ip vpc forward oifname "p*" jump in
+add rule ip vpc forward oifname @internet goto to_internet
 add rule ip vpc forward accept
+add rule ip vpc to_internet ip saddr set ip saddr map @public accept
+add rule ip vpc to_internet goto no_public_source
+add rule ip vpc from_internet ip daddr set ip daddr map @private return
+add rule ip vpc from_internet goto no_public_dest
 add rule ip vpc out iifname . ip saddr . ip daddr . meta l4proto . th sport . th dport @flows return
 add rule ip vpc out iifname . ip saddr . ip daddr . icmp id @pings return
 add rule ip vpc out icmp type { destination-unreachable, time-exceeded, parameter-problem } return
@@ -152,24 +179,31 @@ func script(v network.VPC) string {
 		group(line, g, members)
 	}
 	for _, p := range v.Ports {
-		name := portLink("p", p.ENI)
-		line("add chain ip vpc src_%s", name)
-		line("flush chain ip vpc src_%s", name)
-		if p.SourceDestCheck {
-			line("add rule ip vpc src_%s ip saddr != %s goto no_source", name, set(portPrefixes(p)))
-		}
-		line("add element ip vpc source { \"%s\" : jump src_%s }", name, name)
-		for _, d := range []struct{ dir, chain string }{{"egress", "eg"}, {"ingress", "in"}} {
-			line("add chain ip vpc %s_%s", d.chain, name)
-			line("flush chain ip vpc %s_%s", d.chain, name)
-			for _, g := range p.Groups {
-				line("add rule ip vpc %s_%s jump %s_%s", d.chain, name, d.dir, chainName(g))
-			}
-			line("add rule ip vpc %s_%s goto no_%s", d.chain, name, d.dir)
-			line("add element ip vpc %s { \"%s\" : goto %s_%s }", d.dir, name, d.chain, name)
-		}
+		portChains(line, p)
 	}
 	return b.String()
+}
+
+func portChains(line func(string, ...any), p network.Port) {
+	name := portLink("p", p.ENI)
+	line("add chain ip vpc src_%s", name)
+	line("flush chain ip vpc src_%s", name)
+	if p.SourceDestCheck {
+		line("add rule ip vpc src_%s ip saddr != %s goto no_source", name, set(portPrefixes(p)))
+	}
+	line("add element ip vpc source { \"%s\" : jump src_%s }", name, name)
+	for _, d := range []struct{ dir, chain, track string }{{"egress", "eg", "out_track"}, {"ingress", "in", "in_track"}} {
+		line("add chain ip vpc %s_%s", d.chain, name)
+		line("flush chain ip vpc %s_%s", d.chain, name)
+		if p.NATGateway {
+			line("add rule ip vpc %s_%s goto %s", d.chain, name, d.track)
+		}
+		for _, g := range p.Groups {
+			line("add rule ip vpc %s_%s jump %s_%s", d.chain, name, d.dir, chainName(g))
+		}
+		line("add rule ip vpc %s_%s goto no_%s", d.chain, name, d.dir)
+		line("add element ip vpc %s { \"%s\" : goto %s_%s }", d.dir, name, d.chain, name)
+	}
 }
 
 func chainName(id string) string { return strings.ReplaceAll(id, "-", "_") }
@@ -206,43 +240,10 @@ func protocol(p network.Permission) string {
 	return ""
 }
 
-// set writes an anonymous set without overlaps, which nft refuses in an interval set.
-func set(ps []netip.Prefix) string {
-	var texts []string
-	for _, p := range disjoint(ps) {
-		texts = append(texts, p.String())
-	}
-	return "{ " + strings.Join(texts, ", ") + " }"
-}
-
-func disjoint(ps []netip.Prefix) []netip.Prefix {
-	sorted := slices.Clone(ps)
-	// Wider first, so that a narrower one inside it is dropped.
-	slices.SortFunc(sorted, func(a, b netip.Prefix) int {
-		if a.Bits() != b.Bits() {
-			return a.Bits() - b.Bits()
-		}
-		return a.Addr().Compare(b.Addr())
-	})
-	var out []netip.Prefix
-	for _, p := range sorted {
-		if !slices.ContainsFunc(out, p.Overlaps) {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-func elements(b *strings.Builder, name string, ps []netip.Prefix) {
-	if len(ps) > 0 {
-		fmt.Fprintf(b, "add element ip vpc %s %s\n", name, set(ps))
-	}
-}
-
 // filter loads the ruleset in one transaction, if it has changed. Sets of flows
 // and of refused packets are left alone.
 func (f *Fabric) filter(v network.VPC) error {
-	want := script(v)
+	want := script(v) + internet(v, f.external)
 	if want == f.script {
 		return nil
 	}

@@ -83,6 +83,14 @@ type vpc struct {
 
 func newVPC(t *testing.T, edit func(*fabric.Config, *network.VPC)) *vpc {
 	t.Helper()
+	v := makeVPC(t, edit)
+	must(t, v.fabric.Ready([]string{nodeA, nodeB, outside}, limit))
+	return v
+}
+
+// makeVPC leaves it to the caller to boot the hosts that edit adds.
+func makeVPC(t *testing.T, edit func(*fabric.Config, *network.VPC)) *vpc {
+	t.Helper()
 	needRoot(t)
 	v := &vpc{t: t, dir: instance.Dir(t.TempDir()), plan: basePlan()}
 	t.Cleanup(func() { must(t, netns.UnmountBelow(string(v.dir))) })
@@ -109,7 +117,6 @@ func newVPC(t *testing.T, edit func(*fabric.Config, *network.VPC)) *vpc {
 	} {
 		must(t, instance.Boot(v.dir, host, a, false))
 	}
-	must(t, v.fabric.Ready([]string{nodeA, nodeB, outside}, limit))
 	return v
 }
 

@@ -32,8 +32,8 @@ type RouteTable struct {
 	Routes []Route
 }
 
-// Route sends Dst to a target: the name of an external network behind a
-// gateway ("vgw-…", "igw-…", "nat-…") as the topology declares it.
+// Route sends Dst to a target: the name of the gateway of external hosts, or
+// the host of a NAT gateway's port.
 type Route struct {
 	Dst    netip.Prefix
 	Target string
@@ -72,4 +72,6 @@ type Port struct {
 	SourceDestCheck bool
 	Groups          []string                  // SecurityGroup.ID
 	PublicIPs       map[netip.Addr]netip.Addr // private address -> its public 1:1 mapping
+	// NATGateway: routes can name Host, and no security group guards the port, as in AWS.
+	NATGateway bool
 }

@@ -4,13 +4,10 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"slices"
@@ -48,7 +45,9 @@ func New(dir instance.Dir, topo topology.Topology) (*Server, error) {
 	}
 	config := fabric.Config{Namespace: dir.Router(), HostNS: dir.Net, LinkDelay: time.Duration(topo.LinkDelay), Report: report}
 	for _, e := range topo.External {
-		config.External = append(config.External, fabric.External{Name: e.Name, Gateway: e.Gateway, IP: e.IP})
+		config.External = append(config.External, fabric.External{
+			Name: e.Name, Gateway: e.Gateway, IP: e.IP, Internet: e.Gateway == topo.InternetGateway,
+		})
 	}
 	var err error
 	if s.fabric, err = fabric.New(config); err != nil {
@@ -71,6 +70,11 @@ func (s *Server) start(hosts map[string]host) (err error) {
 	for host, h := range hosts {
 		if err := instance.Boot(s.dir, host, h.addr, h.instance); err != nil {
 			return fmt.Errorf("booting host %s: %w", host, err)
+		}
+	}
+	for _, n := range s.topo.NATGateways {
+		if err := fabric.MakeNATGateway(s.dir.Net(n.Name), n.IP); err != nil {
+			return fmt.Errorf("making NAT gateway %s: %w", n.Name, err)
 		}
 	}
 	if err := s.fabric.Ready(slices.Collect(maps.Keys(hosts)), linkLimit); err != nil {
@@ -104,56 +108,13 @@ func hostsOf(topo topology.Topology) map[string]host {
 	for _, s := range topo.Services {
 		hosts[s.Name] = host{instance.InSubnet(s.IP, subnets[s.Subnet]), false}
 	}
+	for _, n := range topo.NATGateways {
+		hosts[n.Name] = host{instance.InSubnet(n.IP, subnets[n.Subnet]), false}
+	}
 	for _, e := range topo.External {
 		hosts[e.Name] = host{instance.Addr{Prefix: netip.PrefixFrom(e.IP, 32)}, false}
 	}
 	return hosts
-}
-
-// Serve answers EC2, IMDS and the command line until ctx ends.
-func (s *Server) Serve(ctx context.Context) error {
-	imds := s.sim.IMDS(func(r *http.Request) (string, bool) {
-		from, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil {
-			return "", false
-		}
-		return s.sim.InstanceByAddr(from.Addr().Unmap())
-	})
-	var servers []*http.Server
-	errs := make(chan error, 3)
-	listen := func(network, addr string, h http.Handler, in func(func() error) error) error {
-		var l net.Listener
-		err := in(func() (err error) {
-			l, err = net.Listen(network, addr)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("listening on %s: %w", addr, err)
-		}
-		srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
-		servers = append(servers, srv)
-		go func() { errs <- srv.Serve(l) }()
-		return nil
-	}
-	router := func(f func() error) error { return netns.Do(s.dir.Router(), f) }
-	here := func(f func() error) error { return f() }
-	err := errors.Join(
-		listen("tcp4", fabric.IMDSAddr+":80", imds, router),
-		listen("tcp4", fmt.Sprintf("%s:%d", fabric.EC2Addr, fabric.EC2Port), s.sim.Handler(), router),
-		// Last: whoever can connect here finds a complete simulation.
-		listen("unix", Socket(s.dir), s.control(), here),
-	)
-	if err == nil {
-		select {
-		case <-ctx.Done():
-		case err = <-errs:
-		}
-	}
-	for _, srv := range servers {
-		_ = srv.Close()
-	}
-	s.fabric.Close()
-	return err
 }
 
 // Teardown ends every process of the simulation and removes its namespaces and

@@ -23,7 +23,10 @@ type Topology struct {
 	Subnets        []Subnet        `json:"subnets"`
 	Instances      []Instance      `json:"instances"`
 	Services       []Service       `json:"services"`
-	External       []External      `json:"external"`
+	// InternetGateway is the name of the gateway to the internet, as routes and external hosts give it.
+	InternetGateway string       `json:"internetGateway"`
+	NATGateways     []NATGateway `json:"natGateways"`
+	External        []External   `json:"external"`
 	// NextAddresses pins, by subnet id, the next addresses that EC2 hands out.
 	NextAddresses map[string][]netip.Addr `json:"nextAddresses"`
 	// IMDSLag is how long IMDS stays behind EC2.
@@ -44,7 +47,7 @@ type RouteTable struct {
 	Routes []Route `json:"routes"`
 }
 
-// Route sends a destination to the gateway of external hosts.
+// Route sends a destination to the gateway of external hosts or to a NAT gateway.
 type Route struct {
 	Destination netip.Prefix `json:"destination"`
 	Target      string       `json:"target"`
@@ -95,11 +98,21 @@ type Service struct {
 	Groups []string   `json:"groups"`
 }
 
+// NATGateway is a public NAT gateway: who is routed to it appears on the
+// internet with its PublicIP.
+type NATGateway struct {
+	Name     string     `json:"name"`
+	Subnet   string     `json:"subnet"`
+	IP       netip.Addr `json:"ip"`
+	PublicIP netip.Addr `json:"publicIP"`
+}
+
 // External is a host outside the VPC, behind the gateway that routes name.
 type External struct {
 	Name    string     `json:"name"`
 	Gateway string     `json:"gateway"`
 	IP      netip.Addr `json:"ip"`
+	HTTP    bool       `json:"http"` // answers on port 80, with the client's address
 }
 
 // Duration is a time.Duration written as "1s".
@@ -162,13 +175,23 @@ func (t Topology) String() string {
 		fmt.Fprintf(&b, "  subnet   %-16s %-18s %s\n", s.ID, s.CIDR, s.AZ)
 	}
 	for _, i := range t.Instances {
-		fmt.Fprintf(&b, "  instance %-16s %-18s %s in %s\n", i.Name, i.IP, i.Type, i.Subnet)
+		fmt.Fprintf(&b, "  instance %-16s %-18s %s in %s%s\n", i.Name, i.IP, i.Type, i.Subnet, public(i.PublicIP))
 	}
 	for _, s := range t.Services {
 		fmt.Fprintf(&b, "  service  %-16s %-18s in %s\n", s.Name, s.IP, s.Subnet)
+	}
+	for _, n := range t.NATGateways {
+		fmt.Fprintf(&b, "  NAT      %-16s %-18s in %s%s\n", n.Name, n.IP, n.Subnet, public(n.PublicIP))
 	}
 	for _, e := range t.External {
 		fmt.Fprintf(&b, "  outside  %-16s %-18s behind %s\n", e.Name, e.IP, e.Gateway)
 	}
 	return b.String()
+}
+
+func public(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return ", public " + a.String()
 }

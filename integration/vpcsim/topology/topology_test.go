@@ -10,7 +10,7 @@ func TestDefault(t *testing.T) {
 	if len(topo.Instances) != 2 || topo.Instances[0].IP.String() != "10.20.11.162" {
 		t.Errorf("instances %+v", topo.Instances)
 	}
-	for _, want := range []string{"node-a", "10.20.11.162", "100.64.32.0/19", "onprem"} {
+	for _, want := range []string{"node-a", "10.20.11.162", "100.64.32.0/19", "onprem", "nat-a", "public 54.70.14.10", "public 54.70.11.162"} {
 		if !strings.Contains(topo.String(), want) {
 			t.Errorf("String lacks %s:\n%s", want, topo)
 		}
@@ -26,7 +26,21 @@ func TestMistakes(t *testing.T) {
 		{"ip: 10.20.12.45", "ip: 10.20.11.45", "not in subnet"},
 		{"ip: 10.20.12.45", "ip: 10.20.11.162", "belongs to"},
 		{"groups: [sg-nodes]", "groups: [sg-none]", "sg-none"},
-		{"target: vgw", "target: igw", "igw"},
+		{"target: vgw", "target: tgw", "tgw"},
+		{"destination: 0.0.0.0/0", "destination: 172.31.0.0/16", "goes to vgw and to igw"},
+		{"ip: 52.78.83.169", "ip: 10.20.7.10", "inside the VPC"},
+		{"http: true", "https: true", "https"},
+		{"internetGateway: igw", "internetGateway: node-a", "has that name"},
+		{"natGateways:\n", "nats:\n", "nats"},
+		{"internetGateway: igw\n", "", "needs an internetGateway"},
+		{"name: nat-a", "name: onprem", "has that name"},
+		{"name: nat-a", "name: NAT", "host name"},
+		{"nat-a, subnet: subnet-public", "nat-a, subnet: subnet-private", "subnet-private"},
+		{"nat-a, subnet: subnet-public", "nat-a, subnet: subnet-node-a", "not in subnet"},
+		{"publicIP: 54.70.14.10", "publicIP: 54.70.12.45", "belongs to"},
+		{", publicIP: 54.70.14.10", "", "no IPv4 address"},
+		{"publicIP: 54.70.11.162", "publicIP: 10.20.11.163", "inside the VPC"},
+		{"routeTable: rtb-public", "routeTable: rtb-pods", "own subnet goes to NAT gateway"},
 		{"name: node-b", "name: node-a", "has that name"},
 		{"name: node-b", "name: Node/B", "host name"},
 		{"region:", "regoin:", "regoin"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 )
 
 func (t *Topology) defaults() {
@@ -51,7 +52,7 @@ type checker struct {
 
 func (t *Topology) validate() error {
 	c := &checker{t: t, ids: map[string]string{}, addrs: map[netip.Addr]string{}, subnets: map[string]Subnet{}}
-	for _, step := range []func() error{c.vpc, c.groups, c.external, c.routeTables, c.checkSubnets, c.hosts, c.next} {
+	for _, step := range []func() error{c.vpc, c.groups, c.external, c.routeTables, c.checkSubnets, c.hosts, c.publicIPs, c.natGateways, c.next} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -77,15 +78,18 @@ func (c *checker) ref(kind, id, by string) error {
 	return nil
 }
 
-func (c *checker) vpc() error {
-	if len(c.t.VPC.CIDRs) == 0 {
+func (c *checker) vpc() error { return CheckCIDRs(c.t.VPC.CIDRs) }
+
+// CheckCIDRs tells what is wrong with the CIDRs of a VPC.
+func CheckCIDRs(cidrs []netip.Prefix) error {
+	if len(cidrs) == 0 {
 		return fmt.Errorf("vpc.cidrs is empty: give at least one such as 10.20.0.0/16")
 	}
-	for i, p := range c.t.VPC.CIDRs {
+	for i, p := range cidrs {
 		if !p.IsValid() || !p.Addr().Is4() || p != p.Masked() || p.Bits() < 16 || p.Bits() > 28 {
 			return fmt.Errorf("vpc.cidrs: %s is not an IPv4 CIDR of /16 to /28", p)
 		}
-		for _, q := range c.t.VPC.CIDRs[:i] {
+		for _, q := range cidrs[:i] {
 			if p.Overlaps(q) {
 				return fmt.Errorf("vpc.cidrs: %s and %s overlap", p, q)
 			}
@@ -133,51 +137,6 @@ func hostName(name string) error {
 	return nil
 }
 
-func (c *checker) external() error {
-	gateways := map[string]bool{}
-	for _, e := range c.t.External {
-		if err := hostName(e.Name); err != nil {
-			return err
-		}
-		if err := c.name("host", e.Name); err != nil {
-			return err
-		}
-		if e.Gateway == "" {
-			return fmt.Errorf("external host %s has no gateway", e.Name)
-		}
-		if err := c.takeAddr(e.IP, "external host "+e.Name); err != nil {
-			return err
-		}
-		for _, cidr := range c.t.VPC.CIDRs {
-			if cidr.Contains(e.IP) {
-				return fmt.Errorf("external host %s: %s is inside the VPC", e.Name, e.IP)
-			}
-		}
-		gateways[e.Gateway] = true
-	}
-	for g := range gateways {
-		c.ids[g] = "gateway"
-	}
-	return nil
-}
-
-func (c *checker) routeTables() error {
-	for _, rt := range c.t.RouteTables {
-		if err := c.name("route table", rt.ID); err != nil {
-			return err
-		}
-		for _, r := range rt.Routes {
-			if !r.Destination.IsValid() || !r.Destination.Addr().Is4() {
-				return fmt.Errorf("route table %s: destination %s is not an IPv4 CIDR", rt.ID, r.Destination)
-			}
-			if err := c.ref("gateway", r.Target, "route table "+rt.ID); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 func (c *checker) checkSubnets() error {
 	for i, s := range c.t.Subnets {
 		if err := c.name("subnet", s.ID); err != nil {
@@ -186,11 +145,7 @@ func (c *checker) checkSubnets() error {
 		if !s.CIDR.IsValid() || s.CIDR != s.CIDR.Masked() || s.CIDR.Bits() > 28 || s.CIDR.Bits() < 16 {
 			return fmt.Errorf("subnet %s: %s is not an IPv4 CIDR of /16 to /28", s.ID, s.CIDR)
 		}
-		inside := false
-		for _, cidr := range c.t.VPC.CIDRs {
-			inside = inside || cidr.Contains(s.CIDR.Addr()) && cidr.Bits() <= s.CIDR.Bits()
-		}
-		if !inside {
+		if !Inside(c.t.VPC.CIDRs, s.CIDR) {
 			return fmt.Errorf("subnet %s: %s lies in no CIDR of the VPC", s.ID, s.CIDR)
 		}
 		for _, o := range c.t.Subnets[:i] {
@@ -207,4 +162,9 @@ func (c *checker) checkSubnets() error {
 		c.subnets[s.ID] = s
 	}
 	return nil
+}
+
+// Inside tells whether one of the CIDRs contains all of p.
+func Inside(cidrs []netip.Prefix, p netip.Prefix) bool {
+	return slices.ContainsFunc(cidrs, func(c netip.Prefix) bool { return c.Contains(p.Addr()) && c.Bits() <= p.Bits() })
 }
