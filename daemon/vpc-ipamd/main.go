@@ -20,11 +20,14 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/cloud"
 	"github.com/vpcchain/vpcchain/daemon/internal/config"
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
+	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/daemon/internal/server"
+	"github.com/vpcchain/vpcchain/daemon/internal/snatkeep"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 	"github.com/vpcchain/vpcchain/pkg/nodefacts"
+	"github.com/vpcchain/vpcchain/pkg/snat"
 )
 
 func main() { os.Exit(run()) }
@@ -72,8 +75,16 @@ func serve(ctx context.Context, c config.Config, socket, stateDir string, log *s
 		return err
 	}
 	defer host.Close()
+	var placement *eni.Placement
+	if c.CustomNet {
+		if placement, err = config.ReadENIConfig(c.ENIConfig); err != nil {
+			return err
+		}
+	}
+	nat := snatkeep.New(filepath.Join(stateDir, "node.json"), log)
 	e := engine.New(engine.Deps{
 		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host, Store: store, StateDir: stateDir, Log: log,
+		Placement: placement, Forget: snat.ForgetPods, FactsChanged: nat.Poke,
 	})
 	if err := e.Start(ctx); err != nil {
 		return err
@@ -85,6 +96,7 @@ func serve(ctx context.Context, c config.Config, socket, stateDir string, log *s
 	rpc := server.New(e)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.Run(ctx) })
+	group.Go(func() error { return nat.Run(ctx) })
 	group.Go(func() error { return rpc.Serve(listener) })
 	group.Go(func() error {
 		<-ctx.Done()

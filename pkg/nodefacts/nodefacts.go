@@ -28,6 +28,8 @@ type Facts struct {
 	PrimaryMTU  int            `json:"primaryMTU"` // bytes
 	VPCCIDRs    []netip.Prefix `json:"vpcCIDRs"`   // in IMDS order
 	VethPrefix  string         `json:"vethPrefix"`
+	// SNAT are the operator's settings of the outbound NAT, by their conflist names.
+	SNAT map[string]string `json:"snat,omitempty"`
 }
 
 // Read reads the file at path. The error is fs.ErrNotExist where no daemon has

@@ -52,6 +52,36 @@ func (k *Keeper) Ensure(load func() (Settings, error)) (changed []string, err er
 	return append(changed, repaired...), err
 }
 
+// Verify is Ensure without trust in the record of the last verification: all of
+// ours is read. A kernel that is right is not written to.
+func (k *Keeper) Verify(load func() (Settings, error)) (changed []string, err error) {
+	unlock, err := k.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	s, err := load()
+	if err != nil {
+		return nil, err
+	}
+	added, err := ensureRule(s)
+	if err != nil {
+		return nil, err
+	}
+	if added {
+		changed = append(changed, "rule 1024")
+	}
+	repaired, err := k.repair(s)
+	return append(changed, repaired...), err
+}
+
+// Blind tells whether the kernel gives no news of changes: only Verify sees them.
+func (k *Keeper) Blind() bool {
+	var v verified
+	err := readJSON(k.verifiedPath(), &v)
+	return err != nil || v.Legacy || v.NoNFT
+}
+
 // right tells whether the kernel is what was verified last for these settings.
 func (k *Keeper) right(s Settings) (bool, error) {
 	var v verified

@@ -135,7 +135,7 @@ func TestTransitions(t *testing.T) {
 	all := map[string]Texts{
 		"default": {}, "three": {"vpcCIDRs": "10.20.0.0/16,10.30.0.0/16,100.64.0.0/16"},
 		"flat, excluded": {"chainStyle": "flat", "excludeSNATCIDRs": "192.0.2.0/24,0.0.0.0/0"},
-		"external": {"externalSNAT": "true"}, "nothing": {"externalSNAT": "true", "nodePortSupport": "false"},
+		"external":       {"externalSNAT": "true"}, "nothing": {"externalSNAT": "true", "nodePortSupport": "false"},
 		"nftables": {"backend": "nftables"}, "mark": {"connmark": "0x100", "randomizeSNAT": "none"},
 		"excluded": {"excludeSNATCIDRs": "0.0.0.0/0"},
 	}

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/vpcchain/vpcchain/pkg/snat"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
@@ -26,6 +28,9 @@ type Config struct {
 	VethPrefix string        // AWS_VPC_K8S_CNI_VETHPREFIX
 	External   []netip.Prefix
 	LogLevel   slog.Level
+	CustomNet  bool       // AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG: pods' ENIs go where an ENIConfig says
+	ENIConfig  string     // ENI_CONFIG_FILE: path of that ENIConfig
+	SNAT       snat.Texts // settings of the outbound NAT, under their conflist names
 }
 
 // Setting is one environment variable.
@@ -68,6 +73,20 @@ func Settings() []Setting {
 		{
 			"AWS_VPC_K8S_CNI_VETHPREFIX", vpcnet.VethPrefix, "1 to 4 characters; not eth, vlan, lo", "prefix of the host veth names",
 			func(c *Config, v string) error { c.VethPrefix = v; return vpcnet.CheckVethPrefix(v) },
+		},
+		{
+			"AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", "false", "true or false", "ENIs for pods go into the subnet and security groups of an ENIConfig, and the primary ENI carries no pods",
+			func(c *Config, v string) (err error) { c.CustomNet, err = strconv.ParseBool(v); return err },
+		},
+		{
+			"ENI_CONFIG_FILE", "/etc/vpc-cni/eniconfig.yaml", "an absolute path", "file with the ENIConfig of this node",
+			func(c *Config, v string) error {
+				c.ENIConfig = v
+				if !filepath.IsAbs(v) {
+					return errors.New("not an absolute path")
+				}
+				return nil
+			},
 		},
 		{"AWS_EXTERNAL_SERVICE_CIDRS", "", "IPv4 CIDRs, separated by commas", "destinations that always leave by the primary ENI", external},
 		{
@@ -118,6 +137,10 @@ func Parse(getenv func(string) string) (Config, error) {
 		if err := s.set(&c, value); err != nil {
 			errs = append(errs, fmt.Errorf("%s=%q: %w; allowed: %s", s.Name, value, err, s.Allowed))
 		}
+	}
+	var err error
+	if c.SNAT, err = snat.FromEnv(getenv); err != nil {
+		errs = append(errs, err)
 	}
 	if len(errs) > 0 {
 		return Config{}, errors.Join(errs...)

@@ -129,7 +129,7 @@ func (in Input) grow(short int) []Action {
 		return room // a whole ENI is the unit of WARM_ENI_TARGET
 	}
 	for _, e := range in.Pool.ENIs {
-		if room := per - len(e.Slots) - busy[e.ID]; short > 0 && room > 0 {
+		if room := per - len(e.Slots) - busy[e.ID]; short > 0 && room > 0 && !e.Reserved {
 			n := unit(room)
 			out = append(out, Action{Kind: Assign, ENI: e.ID, Count: n})
 			short -= n

@@ -95,8 +95,9 @@ func (e *Engine) createENI(ctx context.Context, count int) (err error) {
 	defer e.giveDevice(device)
 	late, cancel := outlive(ctx)
 	defer cancel()
+	place := e.placement()
 	made, err := e.ENIs.Create(late, eni.CreateSpec{
-		SubnetID: e.node.SubnetID, Groups: e.node.Groups, Addresses: count, Description: "aws-K8S-" + e.node.InstanceID,
+		SubnetID: place.SubnetID, Groups: place.Groups, Addresses: count, Description: "aws-K8S-" + e.node.InstanceID,
 		ClientToken: rand.Text(), Tags: map[string]string{
 			"node.k8s.amazonaws.com/instance_id": e.node.InstanceID,
 			"node.k8s.amazonaws.com/createdAt":   time.Now().UTC().Format(time.RFC3339),
@@ -146,6 +147,18 @@ func (e *Engine) discard(ctx context.Context, id, attachment string) error {
 		return fmt.Errorf("undoing: %w", err)
 	}
 	return nil
+}
+
+// placement is where the next ENI goes.
+func (e *Engine) placement() eni.Placement {
+	if e.Placement == nil {
+		return eni.Placement{SubnetID: e.node.SubnetID, Groups: e.node.Groups}
+	}
+	p := *e.Placement
+	if len(p.Groups) == 0 {
+		p.Groups = e.node.Groups
+	}
+	return p
 }
 
 // takeDevice reserves the lowest device index that no ENI has or will have.

@@ -76,8 +76,15 @@ type Deps struct {
 	Metadata  Metadata
 	Host      Host
 	Store     Store
-	StateDir  string // node.json and the spool are in it
-	Log       *slog.Logger
+	// Placement is where ENIs for pods go; nil: beside the primary one, which
+	// then carries pods as well.
+	Placement *eni.Placement
+	// Forget drops the tracked connections of addresses that were released.
+	Forget func([]netip.Addr) (int, error)
+	// FactsChanged is called after node.json was replaced.
+	FactsChanged func()
+	StateDir     string // node.json and the spool are in it
+	Log          *slog.Logger
 }
 
 // Engine is a running daemon without its socket.
@@ -98,8 +105,9 @@ type Engine struct {
 	links    map[string]hostnet.Link
 	primary  hostnet.Link
 	degraded []string
-	quiet    time.Time // of the last Assign or Release: shrinking waits for calm
-	plan     []string  // what the loop does next, in words
+	quiet    time.Time    // of the last Assign or Release: shrinking waits for calm
+	plan     []string     // what the loop does next, in words
+	released []netip.Addr // whose tracked connections are still there
 
 	wake    chan struct{}
 	status  atomic.Pointer[Status]
@@ -112,6 +120,9 @@ func New(d Deps) *Engine {
 		Deps: d, pool: pool.New(d.Config.Cooldown), inFlight: map[int]decide.Action{}, devices: map[int]bool{},
 		asking: map[vpcnet.Attachment]*asking{},
 		links:  map[string]hostnet.Link{}, wake: make(chan struct{}, 1),
+	}
+	if d.Placement != nil {
+		e.pool.ReservePrimary()
 	}
 	e.status.Store(&Status{State: Unavailable, Reason: "vpc-ipamd is starting"})
 	return e

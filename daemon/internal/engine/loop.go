@@ -25,6 +25,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	e.actions.Go(func() { e.keepFacts(ctx) })
+	e.actions.Go(func() { e.forget(ctx) })
 	for {
 		e.once(ctx)
 		timer := time.NewTimer(e.next(time.Now()))

@@ -220,6 +220,7 @@ func (e *Engine) releaseOne(a vpcnet.Attachment) (pool.Allocation, error) {
 		return pool.Allocation{}, err
 	}
 	e.pool.Release(a, now)
+	e.released = append(e.released, h.Addr)
 	e.quiet = now
 	e.poke()
 	return h, nil

@@ -22,6 +22,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.pool.Restore(held, freed); err != nil {
 		return err
 	}
+	for a := range freed {
+		e.released = append(e.released, a) // whoever released it may not have come to this
+	}
 	var retry backoff
 	for {
 		err := e.discover(ctx)
@@ -87,7 +90,7 @@ func (e *Engine) writeFacts() error {
 	e.mu.Unlock()
 	return nodefacts.Write(e.factsPath(), nodefacts.Facts{
 		InstanceID: e.node.InstanceID, PrimaryIP: e.node.PrimaryIP, PrimaryMAC: e.node.PrimaryMAC, PrimaryLink: primary.Name,
-		PrimaryMTU: primary.MTU, VPCCIDRs: e.node.VPCCIDRs, VethPrefix: e.Config.VethPrefix,
+		PrimaryMTU: primary.MTU, VPCCIDRs: e.node.VPCCIDRs, VethPrefix: e.Config.VethPrefix, SNAT: e.Config.SNAT,
 	})
 }
 

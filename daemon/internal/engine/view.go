@@ -53,7 +53,7 @@ func (e *Engine) judge(now time.Time) Status {
 		}
 	}
 	switch {
-	case usable == 0 && len(e.inFlight) == 0 && e.stuck(now):
+	case usable == 0 && e.stuck(now):
 		return Status{Unavailable, "no free address: " + e.shortage()}
 	case len(wrong) > 0:
 		return Status{Limited, strings.Join(wrong, "; ")}
@@ -70,7 +70,10 @@ func (e *Engine) stuck(now time.Time) bool {
 		ready[m.ID] = m.Ready
 	}
 	helps := func(a decide.Action) bool { return a.Kind == decide.Create || ready[a.ENI] }
-	return e.backoff.last != nil || !slices.ContainsFunc(e.decideNow(now), helps) && e.pool.NextAvailable(now).IsZero()
+	if e.backoff.last != nil {
+		return true // also while it is tried again
+	}
+	return len(e.inFlight) == 0 && !slices.ContainsFunc(e.decideNow(now), helps) && e.pool.NextAvailable(now).IsZero()
 }
 
 func (e *Engine) decideNow(now time.Time) []decide.Action {

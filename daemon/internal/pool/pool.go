@@ -34,6 +34,7 @@ type Allocation struct {
 // Pool is the state. The zero value is not usable; New makes one.
 type Pool struct {
 	cooldown time.Duration
+	reserved bool // the primary ENI carries no pods
 	enis     map[string]*member
 	held     map[vpcnet.Attachment]*Allocation
 	byAddr   map[netip.Addr]*Allocation
@@ -55,6 +56,10 @@ func New(cooldown time.Duration) *Pool {
 		byAddr: map[netip.Addr]*Allocation{}, freed: map[netip.Addr]time.Time{},
 	}
 }
+
+// ReservePrimary keeps pods off the primary ENI. A pod that has an address there
+// keeps it until it goes.
+func (p *Pool) ReservePrimary() { p.reserved = true }
 
 // Restore puts back what was held before a restart.
 func (p *Pool) Restore(held []Allocation, freed map[netip.Addr]time.Time) error {
@@ -175,7 +180,7 @@ func (p *Pool) Assign(a vpcnet.Attachment, pod Pod, now time.Time) (Allocation, 
 		return *h, true
 	}
 	for _, m := range p.ordered() {
-		if !m.ready {
+		if !m.ready || p.reserved && m.IsPrimary() {
 			continue
 		}
 		var best netip.Addr

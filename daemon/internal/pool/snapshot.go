@@ -10,11 +10,13 @@ import (
 // State of an address.
 type State int
 
-// An address is free, used by an attachment, or cooling after use.
+// An address is free, used by an attachment, cooling after use, or reserved: on
+// a primary ENI that carries no pods.
 const (
 	Free State = iota
 	Used
 	Cooling
+	Reserved
 )
 
 // Address is one address of a snapshot.
@@ -27,10 +29,12 @@ type Address struct {
 // ENI is an ENI of a snapshot.
 type ENI struct {
 	eni.ENI
-	Slots  []Address
-	Ready  bool
-	Reason string
-	Age    time.Duration
+	Slots []Address
+	// Reserved: no pod goes here.
+	Reserved bool
+	Ready    bool
+	Reason   string
+	Age      time.Duration
 }
 
 // Count is how many addresses of the ENI are in the state.
@@ -68,7 +72,7 @@ func (p *Pool) Snapshot(now time.Time) Snapshot {
 	var s Snapshot
 	seen := map[netip.Addr]bool{}
 	for _, m := range p.ordered() {
-		e := ENI{ENI: m.ENI, Ready: m.ready, Reason: m.reason, Age: now.Sub(m.since)}
+		e := ENI{ENI: m.ENI, Ready: m.ready, Reason: m.reason, Age: now.Sub(m.since), Reserved: p.reserved && m.IsPrimary()}
 		for _, a := range m.Addresses {
 			seen[a] = true
 			slot := Address{Addr: a}
@@ -76,6 +80,8 @@ func (p *Pool) Snapshot(now time.Time) Snapshot {
 			case h != nil:
 				holder := *h
 				slot.State, slot.Holder = Used, &holder
+			case e.Reserved:
+				slot.State = Reserved
 			case !p.available(a, now):
 				slot.State = Cooling
 			}

@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+)
+
+// factsEvery is how often IMDS is asked for the VPC's CIDRs, which an operator
+// may change while the node runs.
+const factsEvery = 10 * time.Second
+
+// keepFacts follows the VPC until ctx ends.
+func (e *Engine) keepFacts(ctx context.Context) {
+	tick := time.NewTicker(factsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		node, err := e.Metadata.Node(ctx)
+		if err != nil || len(node.VPCCIDRs) == 0 || slices.Equal(node.VPCCIDRs, e.node.VPCCIDRs) {
+			continue // without an answer the facts stay as they are
+		}
+		was := e.node.VPCCIDRs
+		e.node.VPCCIDRs = node.VPCCIDRs
+		if err := e.writeFacts(); err != nil {
+			e.node.VPCCIDRs = was // tried again with the next tick
+			e.Log.Warn("writing the node facts", "error", err)
+			continue
+		}
+		e.Log.Info("the VPC's CIDRs have changed", "from", was, "to", node.VPCCIDRs)
+		if e.FactsChanged != nil {
+			e.FactsChanged()
+		}
+	}
+}
+
+// forget drops the tracked connections of released addresses until ctx ends, all
+// of them in one pass over the kernel's table, and well before an address rests
+// no more.
+func (e *Engine) forget(ctx context.Context) {
+	if e.Forget == nil {
+		return
+	}
+	tick := time.NewTicker(min(max(e.Config.Cooldown/3, 100*time.Millisecond), 5*time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		e.mu.Lock()
+		addrs := slices.DeleteFunc(e.released, e.inUse)
+		e.released = nil
+		e.mu.Unlock()
+		if len(addrs) == 0 {
+			continue
+		}
+		if _, err := e.Forget(addrs); err != nil {
+			e.Log.Warn("dropping tracked connections", "error", err)
+			e.mu.Lock()
+			e.released = append(e.released, addrs...)
+			e.mu.Unlock()
+		}
+	}
+}
+
+// inUse tells whether a pod has the address again; the caller holds the lock.
+func (e *Engine) inUse(a netip.Addr) bool {
+	return slices.ContainsFunc(e.pool.Allocations(), func(h pool.Allocation) bool { return h.Addr == a })
+}

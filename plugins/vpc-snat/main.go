@@ -1,0 +1,16 @@
+// Command vpc-snat is the CNI plugin for the way of a pod's traffic out of the
+// VPC: the AWS-SNAT-CHAIN, or nothing of it with externalSNAT, and the mark that
+// sends internet traffic out by the primary ENI. There is nothing per pod: ADD
+// makes sure that the node is right, which on a right node is two requests to
+// the kernel, and passes prevResult on unchanged; DEL does nothing.
+package main
+
+import (
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/version"
+)
+
+func main() {
+	skel.PluginMainFuncs(skel.CNIFuncs{Add: add, Del: del, Check: check, Status: status, GC: gc},
+		version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), "vpc-snat: outbound NAT of a VPC node")
+}
