@@ -36,7 +36,7 @@ func run() int {
 	}
 	defer d.close()
 	start := time.Now()
-	for _, step := range []func(context.Context) error{d.vpc, d.daemons, d.pods, d.traffic, d.check, d.remove} {
+	for _, step := range []func(context.Context) error{d.vpc, d.daemons, d.pods, d.traffic, d.check, d.remove, d.nodeSNAT, d.externalSNAT} {
 		if err := step(ctx); err != nil {
 			d.fail("the demo stops here", err)
 			break
@@ -61,7 +61,7 @@ func (d *demo) prepare(bin, conflist string) error {
 	if d.conflist, err = filepath.Abs(conflist); err != nil {
 		return err
 	}
-	for _, b := range []string{"vpcsim", "vpc-ipamd", "vpcctl", "vpc-ipam", "vpc-veth", "probe", "cni/cnitool"} {
+	for _, b := range []string{"vpcsim", "vpc-ipamd", "vpcctl", "vpc-ipam", "vpc-veth", "vpc-snat", "probe", "cni/cnitool"} {
 		if _, err := os.Stat(filepath.Join(d.bin, b)); err != nil {
 			return fmt.Errorf("%w: run `make build` first", err)
 		}
@@ -70,18 +70,24 @@ func (d *demo) prepare(bin, conflist string) error {
 }
 
 func (d *demo) close() {
-	for _, s := range d.servers {
-		s.Close()
-	}
-	for _, p := range d.procs {
-		_ = p.Stop(syscall.SIGTERM)
-	}
+	d.stop()
 	if d.lab == nil {
 		return
 	}
 	if err := d.lab.Down(); err != nil {
 		fmt.Fprintln(os.Stderr, "demo: removing the simulation:", err)
 	}
+}
+
+// stop ends the servers and daemons of the simulation that runs.
+func (d *demo) stop() {
+	for _, s := range d.servers {
+		s.Close()
+	}
+	for _, p := range d.procs {
+		_ = p.Stop(syscall.SIGTERM)
+	}
+	d.servers, d.procs = nil, nil
 }
 
 type demo struct {

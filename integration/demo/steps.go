@@ -16,7 +16,7 @@ const network = "vpc"
 const podsOnA = 10
 
 func (d *demo) vpc(ctx context.Context) error {
-	d.title("A VPC in a box: two EC2 instances, a VPC endpoint, a host on premises")
+	d.title("A VPC in a box: two EC2 instances, a VPC endpoint, a host on premises, the internet")
 	var err error
 	if d.lab, err = lab.Up(ctx, d.bin, "demo", ""); err != nil {
 		return err

@@ -13,6 +13,8 @@ const (
 	nodeA    = "node-a"
 	endpoint = "endpoint"
 	onPrem   = "onprem"
+	internet = "web"
+	publicA  = "54.70.11.162" // node-a's address on the internet
 )
 
 // A conversation is one cell of the matrix.
@@ -79,6 +81,10 @@ func (d *demo) matrix() ([]conversation, error) {
 	out := func(what string, from lab.Pod, host string) conversation {
 		return conversation{what, lab.PodEnd(from), lab.HostEnd(host), hosts[host], from.Addr}
 	}
+	// Out of the VPC a pod's packets have the node's address, on the internet its public one.
+	snat := func(what string, from lab.Pod, host string, source netip.Addr) conversation {
+		return conversation{what, lab.PodEnd(from), lab.HostEnd(host), hosts[host], source}
+	}
 	in := func(what, host string, to lab.Pod) conversation {
 		return conversation{what, lab.HostEnd(host), lab.PodEnd(to), to.Addr, hosts[host]}
 	}
@@ -91,8 +97,10 @@ func (d *demo) matrix() ([]conversation, error) {
 		pod("and back", remote, other),
 		out("pod to VPC endpoint", first, endpoint),
 		out("pod to VPC endpoint, 2nd ENI", other, endpoint),
-		out("pod to on premises", first, onPrem),
-		out("pod to on premises, 2nd ENI", other, onPrem),
+		snat("pod to on premises", first, onPrem, hosts[nodeA]),
+		snat("pod to on premises, 2nd ENI", other, onPrem, hosts[nodeA]),
+		snat("pod to the internet", first, internet, netip.MustParseAddr(publicA)),
+		snat("pod to the internet, 2nd ENI", other, internet, netip.MustParseAddr(publicA)),
 		in("on premises to pod", onPrem, first),
 		in("on premises to pod, 2nd ENI", onPrem, other),
 		in("node to its own pod", nodeA, first),

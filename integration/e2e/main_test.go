@@ -116,3 +116,13 @@ func clean(t testing.TB, l *lab.Lab, node string) {
 		t.Error(err)
 	}
 }
+
+// chainPath is the shipped conflist, absolute.
+func chainPath(t testing.TB) string {
+	t.Helper()
+	path, err := filepath.Abs(chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

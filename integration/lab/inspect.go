@@ -62,7 +62,7 @@ func appendLines(to []string, prefix, text string) []string {
 // HostAddrs is the primary address of every host of the simulation, read on the hosts.
 func (l *Lab) HostAddrs(ctx context.Context) (map[string]netip.Addr, error) {
 	addrs := map[string]netip.Addr{}
-	for _, host := range []string{"node-a", "node-b", "endpoint", "onprem"} {
+	for _, host := range []string{"node-a", "node-b", "endpoint", "onprem", "web"} {
 		out, err := l.Exec(ctx, host, "ip", "-j", "-4", "addr", "show", "dev", "eth0")
 		if err != nil {
 			return nil, err

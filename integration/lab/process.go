@@ -23,8 +23,13 @@ type Process struct {
 
 // Start runs a command in the background on a host, with extra environment.
 func (l *Lab) Start(host string, env []string, args ...string) (*Process, error) {
-	p := &Process{cmd: l.command(context.Background(), host, args...), log: &logBuffer{}, done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), env...)
+	cmd := l.command(context.Background(), host, args...)
+	return start(append(os.Environ(), env...), cmd.Path, cmd.Args[1:]...)
+}
+
+func start(env []string, command string, args ...string) (*Process, error) {
+	p := &Process{cmd: exec.CommandContext(context.Background(), command, args...), log: &logBuffer{}, done: make(chan struct{})}
+	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	// Own process group: a terminal's Ctrl-C ends the lab, which then ends the process in order.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: 0}

@@ -65,11 +65,21 @@ type Seen struct {
 	Client netip.AddrPort `json:"client"` // source as it arrived
 	Server netip.AddrPort `json:"server"` // destination as it arrived
 	Local  netip.AddrPort `json:"local"`  // the client's own view of its source
+	Body   string         `json:"body"`   // of an HTTP answer
 }
 
 // Dial opens a TCP connection to a probe server and returns what it saw.
 func (l *Lab) Dial(ctx context.Context, from End, to netip.AddrPort) (Seen, error) {
-	out, err := l.Exec(ctx, from.Host, from.wrap(l.Bin("probe"), "dial", to.String())...)
+	return l.probe(ctx, "dial", from, to)
+}
+
+// Get fetches / from a web server.
+func (l *Lab) Get(ctx context.Context, from End, to netip.AddrPort) (Seen, error) {
+	return l.probe(ctx, "get", from, to)
+}
+
+func (l *Lab) probe(ctx context.Context, verb string, from End, to netip.AddrPort) (Seen, error) {
+	out, err := l.Exec(ctx, from.Host, from.wrap(l.Bin("probe"), verb, to.String())...)
 	if err != nil {
 		return Seen{}, err
 	}

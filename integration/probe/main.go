@@ -8,9 +8,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -18,6 +20,7 @@ type seen struct {
 	Client netip.AddrPort `json:"client"`
 	Server netip.AddrPort `json:"server"`
 	Local  netip.AddrPort `json:"local"`
+	Body   string         `json:"body,omitempty"`
 }
 
 // patience bounds every step of a conversation: a dropped SYN is retried by
@@ -26,7 +29,7 @@ const patience = 3 * time.Second
 
 func main() {
 	if len(os.Args) != 3 {
-		fail("usage: probe serve PORT | probe dial ADDR:PORT")
+		fail("usage: probe serve PORT | probe dial ADDR:PORT | probe get ADDR:PORT")
 	}
 	var err error
 	switch os.Args[1] {
@@ -34,8 +37,10 @@ func main() {
 		err = serve(os.Args[2])
 	case "dial":
 		err = dial(os.Args[2])
+	case "get":
+		err = get(os.Args[2])
 	default:
-		err = fmt.Errorf("unknown verb %q: use serve or dial", os.Args[1])
+		err = fmt.Errorf("unknown verb %q: use serve, dial or get", os.Args[1])
 	}
 	if err != nil {
 		fail(err.Error())
@@ -76,6 +81,30 @@ func dial(to string) error {
 	}
 	s.Local = addrPort(c.LocalAddr())
 	return json.NewEncoder(os.Stdout).Encode(s)
+}
+
+// get fetches / by HTTP over a connection of its own, as curl does, and prints
+// the client's source and the body.
+func get(from string) error {
+	c, err := net.DialTimeout("tcp4", from, patience)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	host, _, _ := net.SplitHostPort(from)
+	if _, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nUser-Agent: probe\r\nConnection: close\r\n\r\n", host); err != nil {
+		return err
+	}
+	raw, err := io.ReadAll(c)
+	if err != nil {
+		return err
+	}
+	_, body, ok := strings.Cut(string(raw), "\r\n\r\n")
+	if !ok || !strings.Contains(string(raw), " 200 ") {
+		return fmt.Errorf("%s answers %q", from, raw)
+	}
+	return json.NewEncoder(os.Stdout).Encode(seen{Local: addrPort(c.LocalAddr()), Body: strings.TrimSpace(body)})
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

@@ -103,9 +103,9 @@ func common(want, have []string) []int {
 	for i := range length {
 		length[i] = make([]int, len(have)+1)
 	}
-	for i := len(want) - 1; i >= 0; i-- {
+	for i, w := range slices.Backward(want) {
 		for j := len(have) - 1; j >= 0; j-- {
-			if want[i] == have[j] {
+			if w == have[j] {
 				length[i][j] = length[i+1][j+1] + 1
 			} else {
 				length[i][j] = max(length[i+1][j], length[i][j+1])

@@ -220,7 +220,7 @@ func TestLeftovers(t *testing.T) {
 				"-t mangle -A PREROUTING -i eni+ -m comment --comment AWS,_primary_ENI -j CONNMARK --restore-mark --mask 0x80",
 			} {
 				var args []string
-				for _, w := range strings.Fields(l) {
+				for w := range strings.FieldsSeq(l) {
 					args = append(args, strings.ReplaceAll(w, "_", " "))
 				}
 				run(t, append([]string{cmd}, args...)...)

@@ -4,9 +4,9 @@
 # so; otherwise it says what is missing and goes on, and whoever needs it fails
 # or skips with a reason of its own.
 set -euo pipefail
-declare -A package=([ip]=iproute2 [nft]=nftables [ping]=iputils-ping)
+declare -A package=([ip]=iproute2 [nft]=nftables [ping]=iputils-ping [iptables]=iptables)
 if [ "${1:-}" = test ]; then
-  package+=([tc]=iproute2 [strace]=strace [gcc]=gcc [iptables]=iptables)
+  package+=([tc]=iproute2 [strace]=strace [gcc]=gcc)
 fi
 missing=()
 for cmd in "${!package[@]}"; do

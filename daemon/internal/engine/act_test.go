@@ -212,8 +212,9 @@ func TestRefusedUnassign(t *testing.T) {
 		r.mustRelease("a")
 		r.ec2.set(func() { r.ec2.faults["Unassign"] = []error{eni.ErrThrottled} })
 		for len(r.ec2.times("Unassign")) == 0 {
-			pass(time.Second)
+			pass(100 * time.Millisecond)
 		}
+		pass(300 * time.Millisecond) // the refusal and the look at EC2; the next attempt is later
 		r.wantCounts("1/0/0/2")
 		pass(2 * time.Minute)
 		r.wantCounts("1/0/0/1")

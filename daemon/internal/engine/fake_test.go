@@ -237,6 +237,8 @@ func (f *fakeEC2) Node(ctx context.Context) (eni.Node, error) {
 	if err := f.begin(ctx, "Node"); err != nil {
 		return eni.Node{}, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	primary := f.enis["eni-0"]
 	return eni.Node{
 		InstanceID: "i-1", InstanceType: "t3.small", PrimaryENI: primary.ID, PrimaryMAC: primary.MAC, PrimaryIP: primary.Primary,

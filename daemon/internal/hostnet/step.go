@@ -1,8 +1,13 @@
 package hostnet
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
 type verb int
@@ -31,6 +36,12 @@ type step struct {
 	sysctl string // path below /proc/sys
 	value  string
 	was    string
+}
+
+// passing tells that the step came too late and nothing is wrong: the pod whose
+// route it repairs went away between the look at the kernel and the repair.
+func (s step) passing(err error) bool {
+	return s.verb == putRoute && s.route.Table == vpcnet.TablePods && (errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENETDOWN))
 }
 
 func (s step) String() string {
