@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,9 +22,7 @@ func wired(t testing.TB, netns string) *types100.Result {
 // snat is a call of vpc-snat on a node without a daemon.
 func snat(t testing.TB, verb, version, netns string, conf map[string]any) call {
 	all := map[string]any{"vpcCIDRs": []string{"10.20.0.0/16", "100.64.0.0/16"}, "nodeIP": "10.20.11.162", "primaryLink": "up0"}
-	for k, v := range conf {
-		all[k] = v
-	}
+	maps.Copy(all, conf)
 	return call{plugin: "vpc-snat", verb: verb, version: version, container: "c1", netns: "/run/netns/" + netns, conf: all, prev: wired(t, netns)}
 }
 
