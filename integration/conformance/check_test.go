@@ -15,7 +15,9 @@ func asCode(err error, target **types.Error) bool { return errors.As(err, target
 func TestVethCheck(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v string) {
 		h, pod := newHost(t), newNetns(t)
-		inPod := func(args ...string) { must(t, append([]string{"ip", "-n", pod}, args...)...) }
+		inPod := func(args ...string) {
+			must(t, append([]string{"nsenter", "--net=/run/netns/" + pod, "--", "ip"}, args...)...)
+		}
 		a := add(v, "c1", pod, fromIPAM(t, "10.20.11.7/32"))
 		r := result(t, v, h.ok(a))
 		veth := r.Interfaces[0].Name

@@ -52,7 +52,7 @@ func newNetns(t testing.TB) string {
 	name := fmt.Sprintf("vcc%d-%d", os.Getpid(), serial.Add(1))
 	must(t, "ip", "netns", "add", name)
 	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", name).Run() })
-	must(t, "ip", "-n", name, "link", "set", "lo", "up")
+	must(t, "nsenter", "--net=/run/netns/"+name, "--", "ip", "link", "set", "lo", "up")
 	return name
 }
 
@@ -79,7 +79,7 @@ func must(t testing.TB, args ...string) string {
 
 func (h *host) ip(args ...string) string {
 	h.t.Helper()
-	return must(h.t, append([]string{"ip", "-n", h.name}, args...)...)
+	return must(h.t, append([]string{"nsenter", "--net=/run/netns/" + h.name, "--", "ip"}, args...)...)
 }
 
 // links are the names of the host ends of pods.
@@ -96,7 +96,7 @@ func (h *host) links() []string {
 
 // state is everything that an ADD may leave on the host, as text.
 func (h *host) state() string {
-	routes, _ := exec.Command("ip", "-n", h.name, "route", "show", "table", "5120").Output() //nolint:gosec // likewise
+	routes, _ := exec.Command("nsenter", "--net=/run/netns/"+h.name, "--", "ip", "route", "show", "table", "5120").Output() //nolint:gosec // likewise
 	return strings.Join(h.links(), " ") + "\n" + string(routes)
 }
 

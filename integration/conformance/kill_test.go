@@ -28,7 +28,7 @@ func TestVethKilledAtEachSyscall(t *testing.T) {
 		if got := strings.TrimSpace(h.state()); got != "" {
 			t.Fatalf("%s: left on the host: %s", when, got)
 		}
-		if got := must(t, "ip", "-n", pod, "-o", "link"); strings.Contains(got, "eth0") {
+		if got := must(t, "nsenter", "--net=/run/netns/"+pod, "--", "ip", "-o", "link"); strings.Contains(got, "eth0") {
 			t.Fatalf("%s: left in the pod: %s", when, got)
 		}
 	}

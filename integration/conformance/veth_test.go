@@ -67,13 +67,13 @@ func TestVethRoundTrip(t *testing.T) {
 				if !strings.Contains(link, "alias vpc/c1/eth0") || !strings.Contains(link, "state UP") || !strings.Contains(link, "mtu 9001") {
 					t.Errorf("host veth: %s", link)
 				}
-				if got := must(t, "ip", "-n", pod, "-4", "addr", "show", "eth0"); !strings.Contains(got, "10.20.11.7/32") {
+				if got := must(t, "nsenter", "--net=/run/netns/"+pod, "--", "ip", "-4", "addr", "show", "eth0"); !strings.Contains(got, "10.20.11.7/32") {
 					t.Errorf("pod: %s", got)
 				}
 				if got := h.ip("rule"); !strings.Contains(got, "512:\tfrom all lookup 5120") {
 					t.Errorf("rules: %s", got)
 				}
-				must(t, "ip", "netns", "exec", h.name, "ping", "-n", "-c1", "-W2", "10.20.11.7")
+				must(t, "nsenter", "--net=/run/netns/"+h.name, "--", "ping", "-n", "-c1", "-W2", "10.20.11.7")
 				h.ok(a.as("CHECK", r))
 				for range 3 {
 					h.ok(a.as("DEL", r))
@@ -111,7 +111,7 @@ func TestVethRefuses(t *testing.T) {
 		if got := strings.TrimSpace(h.state()); got != "" {
 			t.Errorf("a failed ADD left %s", got)
 		}
-		must(t, "ip", "-n", pod, "link", "add", "eth0", "type", "bridge")
+		must(t, "nsenter", "--net=/run/netns/"+pod, "--", "ip", "link", "add", "eth0", "type", "bridge")
 		h.fails(add(v, "c1", pod, prev), 7, "eth0", "exists")
 		if got := strings.TrimSpace(h.state()); got != "" {
 			t.Errorf("an ADD beside an eth0 left %s", got)
@@ -129,7 +129,7 @@ func TestVethSecondInterface(t *testing.T) {
 		if len(r.Routes) != 0 {
 			t.Errorf("the second interface claims routes %v", r.Routes)
 		}
-		if got := must(t, "ip", "-n", pod, "route", "show", "default"); strings.Count(got, "default") != 1 || !strings.Contains(got, "eth0") {
+		if got := must(t, "nsenter", "--net=/run/netns/"+pod, "--", "ip", "route", "show", "default"); strings.Count(got, "default") != 1 || !strings.Contains(got, "eth0") {
 			t.Errorf("default routes: %s", got)
 		}
 		h.ok(second.as("CHECK", r))
@@ -137,7 +137,7 @@ func TestVethSecondInterface(t *testing.T) {
 		if n := len(h.links()); n != 1 {
 			t.Errorf("%d links after DEL of net1", n)
 		}
-		must(t, "ip", "netns", "exec", h.name, "ping", "-n", "-c1", "-W2", "10.20.11.7")
+		must(t, "nsenter", "--net=/run/netns/"+h.name, "--", "ping", "-n", "-c1", "-W2", "10.20.11.7")
 	})
 }
 
@@ -193,7 +193,7 @@ func TestVethLateDelete(t *testing.T) {
 			t.Errorf("the late DEL changed: %s", diff)
 		}
 		h.ok(is.as("CHECK", r))
-		must(t, "ip", "netns", "exec", h.name, "ping", "-n", "-c1", "-W2", "10.20.11.8")
+		must(t, "nsenter", "--net=/run/netns/"+h.name, "--", "ping", "-n", "-c1", "-W2", "10.20.11.8")
 	})
 }
 
@@ -303,7 +303,7 @@ func TestVethHostNamespaceOfCaller(t *testing.T) {
 	c := add("1.1.0", "c1", "x", fromIPAM(t, "10.20.11.7/32"))
 	c.netns = ownNetns
 	h.fails(c, 8, "host's own")
-	if out, err := exec.Command("ip", "-n", h.name, "route", "show", "table", "5120").Output(); err == nil && len(out) > 0 {
+	if out, err := exec.Command("nsenter", "--net=/run/netns/"+h.name, "--", "ip", "route", "show", "table", "5120").Output(); err == nil && len(out) > 0 {
 		t.Errorf("table 5120 has %s", out)
 	}
 }

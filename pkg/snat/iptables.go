@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -28,21 +29,32 @@ const execLimit = 10 * time.Second
 
 // open finds an iptables command.
 func open(command string) (*flavour, error) {
-	if _, err := exec.LookPath(command); err != nil {
+	path, err := exec.LookPath(command)
+	if err != nil {
 		return nil, fmt.Errorf("%s is not installed: install iptables, or set backend to nftables: %w", command, err)
 	}
 	ipt, err := iptables.New(iptables.IPFamily(iptables.ProtocolIPv4), iptables.Timeout(int(execLimit/time.Second)), iptables.Path(command))
 	if err != nil {
 		return nil, fmt.Errorf("probing %s: %w", command, err)
 	}
-	legacy, err := isLegacy(command)
+	legacy, err := isLegacy(path)
 	if err != nil {
 		return nil, err
 	}
 	return &flavour{ipt, command, legacy}, nil
 }
 
+// isLegacy tells the flavours apart by the program that the command is a link
+// to, as distributions have it, else by its version.
 func isLegacy(command string) (bool, error) {
+	if target, err := filepath.EvalSymlinks(command); err == nil {
+		switch filepath.Base(target) {
+		case "xtables-nft-multi":
+			return false, nil
+		case "xtables-legacy-multi":
+			return true, nil
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), execLimit)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, command, "--version").Output() //nolint:gosec // one of three names
@@ -102,14 +114,15 @@ func ownRule(rule string) bool {
 func (f *flavour) read() (ipState, error) {
 	s := ipState{}
 	for table, chains := range builtin() {
-		all, err := f.ipt.ListChains(table)
-		if err != nil {
-			return nil, fmt.Errorf("listing the chains of %s %s: %w", f.command, table, err)
-		}
-		for _, name := range all {
-			if !ownChain(name) && !slices.Contains(chains, name) {
-				continue
+		names := chains
+		if table == "nat" { // nobody of us ever had chains in mangle
+			all, err := f.ipt.ListChains(table)
+			if err != nil {
+				return nil, fmt.Errorf("listing the chains of %s %s: %w", f.command, table, err)
 			}
+			names = append(slices.Clone(chains), slices.DeleteFunc(all, func(n string) bool { return !ownChain(n) })...)
+		}
+		for _, name := range names {
 			lines, err := f.ipt.List(table, name)
 			if err != nil {
 				return nil, fmt.Errorf("listing %s %s %s: %w", f.command, table, name, err)

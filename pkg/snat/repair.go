@@ -79,6 +79,9 @@ func (k *Keeper) repair(s Settings) ([]string, error) {
 		if err := m.apply(s, o); err != nil {
 			return nil, err
 		}
+		if m.other != nil && len(m.other.diff(nothing(), o.other)) == 0 {
+			m.other = nil // nothing was there: need not be read again
+		}
 		// Connections that were begun meanwhile keep the wrong source until they end.
 		if _, err := forgetUnanswered(s); err != nil {
 			return wrong, err
