@@ -37,17 +37,38 @@ func run() error {
 	}
 	cni := libcni.NewCNIConfig([]string{*bin, filepath.Join(*bin, "cni")}, nil)
 	took := samples{}
+	all := variants(list)
 	for i := range *n {
-		if err := pair(cni, list, *bin, i, took); err != nil {
-			return err
+		// In turns, so that what the machine does meanwhile hits all alike.
+		for _, v := range all {
+			if err := pair(cni, v, *bin, i, took); err != nil {
+				return err
+			}
 		}
 	}
-	took.print(os.Stdout, len(list.Plugins))
+	took.print(os.Stdout, all)
 	return nil
 }
 
+// variant is a chain to measure.
+type variant struct {
+	suffix string // of ADD and DEL in the table
+	list   *libcni.NetworkConfigList
+}
+
+// variants are the whole chain, and the chain without vpc-snat.
+func variants(list *libcni.NetworkConfigList) []variant {
+	without := *list
+	without.Plugins = slices.DeleteFunc(slices.Clone(list.Plugins), func(p *libcni.PluginConfig) bool { return p.Network.Type == "vpc-snat" })
+	all := []variant{{"", list}}
+	if len(without.Plugins) < len(list.Plugins) {
+		all = append(all, variant{" without vpc-snat", &without})
+	}
+	return all
+}
+
 // pair adds and deletes one pod, and runs the empty binary before each.
-func pair(cni *libcni.CNIConfig, list *libcni.NetworkConfigList, bin string, i int, took samples) error {
+func pair(cni *libcni.CNIConfig, v variant, bin string, i int, took samples) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	name := fmt.Sprintf("bench%d", i)
@@ -64,9 +85,9 @@ func pair(cni *libcni.CNIConfig, list *libcni.NetworkConfigList, bin string, i i
 		f    func() error
 	}{
 		{"empty", func() error { return command(ctx, filepath.Join(bin, "empty")) }},
-		{"ADD", func() error { _, err := cni.AddNetworkList(ctx, list, rt); return err }},
+		{"ADD" + v.suffix, func() error { _, err := cni.AddNetworkList(ctx, v.list, rt); return err }},
 		{"empty", func() error { return command(ctx, filepath.Join(bin, "empty")) }},
-		{"DEL", func() error { return cni.DelNetworkList(ctx, list, rt) }},
+		{"DEL" + v.suffix, func() error { return cni.DelNetworkList(ctx, v.list, rt) }},
 	} {
 		start := time.Now()
 		if err := step.f(); err != nil {
@@ -90,16 +111,23 @@ func (s samples) quantile(name string, q float64) time.Duration {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
-func (s samples) print(out *os.File, plugins int) {
+func (s samples) print(out *os.File, all []variant) {
 	floor := s.quantile("empty", 0.5)
-	fmt.Fprintf(out, "%-6s %6s %9s %9s %9s %s\n", "what", "n", "p50 ms", "p90 ms", "p99 ms", "p50 / empty")
-	for _, name := range []string{"empty", "ADD", "DEL"} {
+	names := []string{"empty"}
+	for _, v := range all {
+		names = append(names, "ADD"+v.suffix, "DEL"+v.suffix)
+	}
+	fmt.Fprintf(out, "%-22s %6s %9s %9s %9s %s\n", "what", "n", "p50 ms", "p90 ms", "p99 ms", "p50 / empty")
+	for _, name := range names {
 		p50 := s.quantile(name, 0.5)
-		fmt.Fprintf(out, "%-6s %6d %9.2f %9.2f %9.2f %.1f\n", name, len(s[name]),
+		fmt.Fprintf(out, "%-22s %6d %9.2f %9.2f %9.2f %.1f\n", name, len(s[name]),
 			ms(p50), ms(s.quantile(name, 0.9)), ms(s.quantile(name, 0.99)), float64(p50)/float64(floor))
 	}
-	fmt.Fprintf(out, "%d plugins in the chain: ADD = %.1f empty executions a plugin\n",
-		plugins, float64(s.quantile("ADD", 0.5))/float64(floor)/float64(plugins))
+	for _, v := range all {
+		plugins := len(v.list.Plugins)
+		fmt.Fprintf(out, "%d plugins%s: ADD = %.1f empty executions a plugin\n",
+			plugins, v.suffix, float64(s.quantile("ADD"+v.suffix, 0.5))/float64(floor)/float64(plugins))
+	}
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

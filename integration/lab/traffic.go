@@ -90,6 +90,49 @@ func (l *Lab) probe(ctx context.Context, verb string, from End, to netip.AddrPor
 	return s, nil
 }
 
+// Hold is a connection that is kept busy.
+type Hold struct {
+	proc *Process
+	Seen Seen // what the server saw when it began
+}
+
+// Hold opens a connection to a probe server and keeps it busy until Close.
+func (l *Lab) Hold(ctx context.Context, from End, to netip.AddrPort) (*Hold, error) {
+	p, err := l.Start(from.Host, nil, from.wrap(l.Bin("probe"), "hold", to.String())...)
+	if err != nil {
+		return nil, err
+	}
+	h := &Hold{proc: p}
+	if err = h.Alive(ctx); err == nil {
+		first, _, _ := strings.Cut(p.Log(), "\n")
+		err = json.Unmarshal([]byte(first), &h.Seen)
+	}
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// Alive waits for a further echo.
+func (h *Hold) Alive(ctx context.Context) error {
+	before := strings.Count(h.proc.Log(), "echo")
+	return Poll(ctx, func() error {
+		select {
+		case <-h.proc.Done():
+			return Permanent(fmt.Errorf("the connection broke: %s", h.proc.Log()))
+		default:
+		}
+		if strings.Count(h.proc.Log(), "echo") <= before {
+			return fmt.Errorf("no echo comes back: %s", h.proc.Log())
+		}
+		return nil
+	})
+}
+
+// Close ends the connection.
+func (h *Hold) Close() { _ = h.proc.Stop(syscall.SIGKILL) }
+
 // Ping sends one echo request and waits two seconds for the reply.
 func (l *Lab) Ping(ctx context.Context, from End, to netip.Addr) error {
 	_, err := l.Exec(ctx, from.Host, from.wrap("ping", "-n", "-c1", "-W2", to.String())...)

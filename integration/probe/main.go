@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ const patience = 3 * time.Second
 
 func main() {
 	if len(os.Args) != 3 {
-		fail("usage: probe serve PORT | probe dial ADDR:PORT | probe get ADDR:PORT")
+		fail("usage: probe serve PORT | probe dial ADDR:PORT | probe get ADDR:PORT | probe hold ADDR:PORT")
 	}
 	var err error
 	switch os.Args[1] {
@@ -37,10 +38,12 @@ func main() {
 		err = serve(os.Args[2])
 	case "dial":
 		err = dial(os.Args[2])
+	case "hold":
+		err = hold(os.Args[2])
 	case "get":
 		err = get(os.Args[2])
 	default:
-		err = fmt.Errorf("unknown verb %q: use serve, dial or get", os.Args[1])
+		err = fmt.Errorf("unknown verb %q: use serve, dial, get or hold", os.Args[1])
 	}
 	if err != nil {
 		fail(err.Error())
@@ -62,10 +65,39 @@ func serve(port string) error {
 	}
 }
 
+// answer tells the client what the server sees of it, and echoes from then on.
 func answer(c net.Conn) {
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(patience))
-	_ = json.NewEncoder(c).Encode(seen{Client: addrPort(c.RemoteAddr()), Server: addrPort(c.LocalAddr())})
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	if err := json.NewEncoder(c).Encode(seen{Client: addrPort(c.RemoteAddr()), Server: addrPort(c.LocalAddr())}); err == nil {
+		_, _ = io.Copy(c, c)
+	}
+}
+
+// hold keeps one connection busy, an echo every 20 ms, and prints the count of
+// them as it goes, until it is ended or the connection breaks.
+func hold(to string) error {
+	c, err := net.DialTimeout("tcp4", to, patience)
+	if err != nil {
+		return err
+	}
+	lines := bufio.NewReader(c)
+	first, err := lines.ReadString('\n')
+	if err != nil {
+		return err
+	}
+	fmt.Print(first)
+	for n := 1; ; n++ {
+		_ = c.SetDeadline(time.Now().Add(2 * patience))
+		if _, err := fmt.Fprintln(c, n); err != nil {
+			return err
+		}
+		if back, err := lines.ReadString('\n'); err != nil || strings.TrimSpace(back) != fmt.Sprint(n) {
+			return fmt.Errorf("echo %d of %s: %q, %w", n, to, back, err)
+		}
+		fmt.Println("echo", n)
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func dial(to string) error {

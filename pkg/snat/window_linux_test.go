@@ -36,15 +36,16 @@ func newStreet(t *testing.T) *street {
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", *name).Run() }) //nolint:gosec // the test's own name
 	}
 	run(t, "sh", "-ec", fmt.Sprintf(`
+set_() { echo $2 > /proc/sys/net/$1; }
 at() { n=$1; shift; nsenter --net=/run/netns/$n -- ip "$@"; } # ip -n wants a mount point as root, which a chroot is not
 ip link add eth0 type veth peer name e0 netns %[2]s
 ip link add eth1 type veth peer name e1 netns %[3]s
 ip link add eni1 type veth peer name eth0 netns %[1]s
-for l in eth0 eth1 eni1; do ip link set $l up; sysctl -qw net.ipv4.conf.$l.rp_filter=2; done
+for l in eth0 eth1 eni1; do ip link set $l up; set_ ipv4/conf/$l/rp_filter 2; done
 ip addr add 10.20.11.162/24 dev eth0; ip addr add 10.20.11.9/24 dev eth1 noprefixroute
 ip route add default via 10.20.11.1; ip route add default via 10.20.11.1 dev eth1 onlink table 2
 ip route add 100.64.47.199 dev eni1; ip rule add priority 1536 from 100.64.47.199 lookup 2
-sysctl -qw net.ipv4.ip_forward=1
+set_ ipv4/ip_forward 1
 for ns in %[2]s:e0 %[3]s:e1; do ns_=${ns%%:*}; l=${ns#*:}
   at $ns_ link set $l up; at $ns_ link set lo up
   at $ns_ addr add 10.20.11.1/24 dev $l; at $ns_ addr add %[4]s/32 dev lo
