@@ -140,6 +140,81 @@ func TestDelegatedUnderPTP(t *testing.T) {
 	clean(t, l, "node-a")
 }
 
+// list writes a conflist of the plugins, under the name net.
+func list(t *testing.T, plugins string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "40-net.conflist")
+	text := fmt.Sprintf(`{"cniVersion": "1.0.0", "name": "net", "plugins": [%s]}`, plugins)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// vpc-ipam as the delegate of bridge and macvlan: the pod gets the pool's
+// address, and DEL gives it back.
+func TestDelegatedUnderOthers(t *testing.T) {
+	for name, plugin := range map[string]string{
+		"bridge":  `{"type": "bridge", "bridge": "cni0", "ipam": {"type": "vpc-ipam"}}`,
+		"macvlan": `{"type": "macvlan", "master": "eth0", "ipam": {"type": "vpc-ipam"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := up(t, "")
+			daemon(t, l, "node-a", "IP_COOLDOWN_PERIOD=1")
+			conflist(t, l, "node-a", list(t, plugin))
+			p, err := l.AddPod(t.Context(), "node-a", "net", name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			addrs, err := l.Exec(t.Context(), "node-a", "nsenter", "--net="+p.Netns(), "--", "ip", "-4", "addr", "show", "eth0")
+			if err != nil || !strings.Contains(addrs, p.Addr.String()+"/24") {
+				t.Errorf("the pod has %s, %v", addrs, err)
+			}
+			if err := l.DelPod(t.Context(), p); err != nil {
+				t.Error(err)
+			}
+			clean(t, l, "node-a")
+		})
+	}
+}
+
+// vpc-veth behind upstream IPAM plugins, with no vpc-ipam and no daemon.
+func TestVethBehindUpstreamIPAM(t *testing.T) {
+	for name, plugin := range map[string]string{
+		"static":     `{"type": "static", "ipam": {"type": "static", "addresses": [{"address": "10.200.0.7/24"}]}}`,
+		"host-local": `{"type": "host-local", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.200.0.0/24"}]]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := up(t, "")
+			conflist(t, l, "node-a", list(t, plugin+`, {"type": "vpc-veth"}`))
+			var pods []lab.Pod
+			for i := range map[string]int{"static": 1, "host-local": 2}[name] {
+				p, err := l.AddPod(t.Context(), "node-a", "net", fmt.Sprint("pod", i))
+				if err != nil {
+					t.Fatal(err)
+				}
+				pods = append(pods, p)
+				if err := l.Ping(t.Context(), lab.HostEnd("node-a"), p.Addr); err != nil {
+					t.Errorf("node to pod: %v", err)
+				}
+			}
+			if len(pods) > 1 {
+				if err := l.Ping(t.Context(), lab.PodEnd(pods[0]), pods[1].Addr); err != nil {
+					t.Errorf("pod to pod: %v", err)
+				}
+			}
+			for _, p := range pods {
+				if err := l.DelPod(t.Context(), p); err != nil {
+					t.Error(err)
+				}
+			}
+			if links, err := l.Exec(t.Context(), "node-a", "ip", "-br", "link", "show", "type", "veth"); err != nil || strings.Contains(links, "eni") {
+				t.Errorf("left: %s, %v", links, err)
+			}
+		})
+	}
+}
+
 func networkName(t testing.TB, file string) string {
 	t.Helper()
 	raw, err := os.ReadFile(file)
