@@ -93,7 +93,7 @@ func serve(ctx context.Context, c config.Config, socket, stateDir string, log *s
 	if err != nil {
 		return err
 	}
-	rpc := server.New(e)
+	rpc := server.New(e, nat)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.Run(ctx) })
 	group.Go(func() error { return nat.Run(ctx) })

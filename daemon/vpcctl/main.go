@@ -22,6 +22,7 @@ const usage = `vpcctl shows what vpc-ipamd does on this node.
 
   vpcctl status [--json]   does it serve? exit 0 yes, 3 with something wrong, 4 no, 1 it does not answer
   vpcctl pool [--json]     ENIs, addresses, who holds them
+  vpcctl snat [--json]     whose outbound NAT is kept, how often it was repaired
 
   --socket PATH            of vpc-ipamd
 `
@@ -65,6 +66,8 @@ func run(args []string, out io.Writer) (int, error) {
 		return status(ctx, ipamapi.NewIPAMClient(conn), out, *asJSON)
 	case "pool":
 		return pool(ctx, ipamapi.NewAdminClient(conn), out, *asJSON)
+	case "snat":
+		return snat(ctx, ipamapi.NewAdminClient(conn), out, *asJSON)
 	}
 	return 2, fmt.Errorf("unknown subcommand %q; `vpcctl help` lists them", args[0])
 }

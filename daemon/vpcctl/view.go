@@ -54,6 +54,7 @@ func viewOf(r *ipamapi.PoolReply) view {
 		for _, a := range e.GetAddresses() {
 			state := map[ipamapi.PoolAddress_State]string{
 				ipamapi.PoolAddress_STATE_FREE: "free", ipamapi.PoolAddress_STATE_USED: "used", ipamapi.PoolAddress_STATE_COOLING: "cooling",
+				ipamapi.PoolAddress_STATE_RESERVED: "reserved",
 			}[a.GetState()]
 			out.Addresses = append(out.Addresses, addressView{
 				Address: a.GetAddress(), State: state, Network: a.GetAttachment().GetNetwork(), ContainerID: a.GetAttachment().GetContainerId(),

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -113,6 +114,7 @@ func TestSNATHeals(t *testing.T) {
 			}
 			limit := map[string]time.Duration{"nft": time.Second, "legacy": 10 * time.Second}[flavour]
 			cases["iptables -t nat -F"], cases["iptables -t nat -D POSTROUTING 1"] = limit, limit
+			healed := len(cases)
 			for by, limit := range cases {
 				if _, err := l.Exec(t.Context(), "node-a", strings.Fields(by)...); err != nil {
 					t.Fatal(err)
@@ -130,6 +132,10 @@ func TestSNATHeals(t *testing.T) {
 				if err != nil || took > 2*limit {
 					t.Errorf("%s: repaired after %v: %v", by, took, err)
 				}
+			}
+			// Counted, too.
+			if out, err := l.Exec(t.Context(), "node-a", l.Bin("vpcctl"), "snat"); err != nil || !strings.Contains(out, fmt.Sprintf("network vpc, repaired %d times", healed)) {
+				t.Errorf("vpcctl snat says %q, %v; want %d repairs", out, err, healed)
 			}
 		})
 	}

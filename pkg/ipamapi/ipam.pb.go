@@ -83,6 +83,7 @@ const (
 	PoolAddress_STATE_FREE        PoolAddress_State = 1
 	PoolAddress_STATE_USED        PoolAddress_State = 2
 	PoolAddress_STATE_COOLING     PoolAddress_State = 3
+	PoolAddress_STATE_RESERVED    PoolAddress_State = 4 // on a primary ENI that carries no pods
 )
 
 // Enum value maps for PoolAddress_State.
@@ -92,12 +93,14 @@ var (
 		1: "STATE_FREE",
 		2: "STATE_USED",
 		3: "STATE_COOLING",
+		4: "STATE_RESERVED",
 	}
 	PoolAddress_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
 		"STATE_FREE":        1,
 		"STATE_USED":        2,
 		"STATE_COOLING":     3,
+		"STATE_RESERVED":    4,
 	}
 )
 
@@ -1162,6 +1165,110 @@ func (x *PoolAddress) GetPod() *Pod {
 	return nil
 }
 
+type SnatRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnatRequest) Reset() {
+	*x = SnatRequest{}
+	mi := &file_ipam_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnatRequest) ProtoMessage() {}
+
+func (x *SnatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnatRequest.ProtoReflect.Descriptor instead.
+func (*SnatRequest) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{18}
+}
+
+type SnatReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       string                 `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`                                                                             // whose conflist has vpc-snat; empty: none, and nothing is kept
+	Settings      map[string]string      `protobuf:"bytes,2,rep,name=settings,proto3" json:"settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of that conflist, beyond the operator's
+	Repairs       uint64                 `protobuf:"varint,3,opt,name=repairs,proto3" json:"repairs,omitempty"`                                                                            // since the daemon started
+	Trouble       string                 `protobuf:"bytes,4,opt,name=trouble,proto3" json:"trouble,omitempty"`                                                                             // why the rules are not as wanted, or empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnatReply) Reset() {
+	*x = SnatReply{}
+	mi := &file_ipam_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnatReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnatReply) ProtoMessage() {}
+
+func (x *SnatReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnatReply.ProtoReflect.Descriptor instead.
+func (*SnatReply) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SnatReply) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *SnatReply) GetSettings() map[string]string {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *SnatReply) GetRepairs() uint64 {
+	if x != nil {
+		return x.Repairs
+	}
+	return 0
+}
+
+func (x *SnatReply) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
+	}
+	return ""
+}
+
 var File_ipam_proto protoreflect.FileDescriptor
 
 const file_ipam_proto_rawDesc = "" +
@@ -1242,29 +1349,40 @@ const file_ipam_proto_rawDesc = "" +
 	"\x05table\x18\x06 \x01(\rR\x05table\x12\x14\n" +
 	"\x05ready\x18\a \x01(\bR\x05ready\x12\x12\n" +
 	"\x04note\x18\b \x01(\tR\x04note\x12;\n" +
-	"\taddresses\x18\t \x03(\v2\x1d.vpcchain.ipam.v1.PoolAddressR\taddresses\"\x9c\x02\n" +
+	"\taddresses\x18\t \x03(\v2\x1d.vpcchain.ipam.v1.PoolAddressR\taddresses\"\xb0\x02\n" +
 	"\vPoolAddress\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x129\n" +
 	"\x05state\x18\x02 \x01(\x0e2#.vpcchain.ipam.v1.PoolAddress.StateR\x05state\x12<\n" +
 	"\n" +
 	"attachment\x18\x03 \x01(\v2\x1c.vpcchain.ipam.v1.AttachmentR\n" +
 	"attachment\x12'\n" +
-	"\x03pod\x18\x04 \x01(\v2\x15.vpcchain.ipam.v1.PodR\x03pod\"Q\n" +
+	"\x03pod\x18\x04 \x01(\v2\x15.vpcchain.ipam.v1.PodR\x03pod\"e\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"STATE_FREE\x10\x01\x12\x0e\n" +
 	"\n" +
 	"STATE_USED\x10\x02\x12\x11\n" +
-	"\rSTATE_COOLING\x10\x032\xfb\x02\n" +
+	"\rSTATE_COOLING\x10\x03\x12\x12\n" +
+	"\x0eSTATE_RESERVED\x10\x04\"\r\n" +
+	"\vSnatRequest\"\xdd\x01\n" +
+	"\tSnatReply\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\tR\anetwork\x12E\n" +
+	"\bsettings\x18\x02 \x03(\v2).vpcchain.ipam.v1.SnatReply.SettingsEntryR\bsettings\x12\x18\n" +
+	"\arepairs\x18\x03 \x01(\x04R\arepairs\x12\x18\n" +
+	"\atrouble\x18\x04 \x01(\tR\atrouble\x1a;\n" +
+	"\rSettingsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xfb\x02\n" +
 	"\x04IPAM\x12H\n" +
 	"\x06Assign\x12\x1f.vpcchain.ipam.v1.AssignRequest\x1a\x1d.vpcchain.ipam.v1.AssignReply\x12K\n" +
 	"\aRelease\x12 .vpcchain.ipam.v1.ReleaseRequest\x1a\x1e.vpcchain.ipam.v1.ReleaseReply\x12E\n" +
 	"\x05Check\x12\x1e.vpcchain.ipam.v1.CheckRequest\x1a\x1c.vpcchain.ipam.v1.CheckReply\x12H\n" +
 	"\x06Status\x12\x1f.vpcchain.ipam.v1.StatusRequest\x1a\x1d.vpcchain.ipam.v1.StatusReply\x12K\n" +
-	"\aCollect\x12 .vpcchain.ipam.v1.CollectRequest\x1a\x1e.vpcchain.ipam.v1.CollectReply2K\n" +
+	"\aCollect\x12 .vpcchain.ipam.v1.CollectRequest\x1a\x1e.vpcchain.ipam.v1.CollectReply2\x8f\x01\n" +
 	"\x05Admin\x12B\n" +
-	"\x04Pool\x12\x1d.vpcchain.ipam.v1.PoolRequest\x1a\x1b.vpcchain.ipam.v1.PoolReplyB*Z(github.com/vpcchain/vpcchain/pkg/ipamapib\x06proto3"
+	"\x04Pool\x12\x1d.vpcchain.ipam.v1.PoolRequest\x1a\x1b.vpcchain.ipam.v1.PoolReply\x12B\n" +
+	"\x04Snat\x12\x1d.vpcchain.ipam.v1.SnatRequest\x1a\x1b.vpcchain.ipam.v1.SnatReplyB*Z(github.com/vpcchain/vpcchain/pkg/ipamapib\x06proto3"
 
 var (
 	file_ipam_proto_rawDescOnce sync.Once
@@ -1279,7 +1397,7 @@ func file_ipam_proto_rawDescGZIP() []byte {
 }
 
 var file_ipam_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_ipam_proto_goTypes = []any{
 	(StatusReply_State)(0), // 0: vpcchain.ipam.v1.StatusReply.State
 	(PoolAddress_State)(0), // 1: vpcchain.ipam.v1.PoolAddress.State
@@ -1301,6 +1419,9 @@ var file_ipam_proto_goTypes = []any{
 	(*PoolTotals)(nil),     // 17: vpcchain.ipam.v1.PoolTotals
 	(*PoolENI)(nil),        // 18: vpcchain.ipam.v1.PoolENI
 	(*PoolAddress)(nil),    // 19: vpcchain.ipam.v1.PoolAddress
+	(*SnatRequest)(nil),    // 20: vpcchain.ipam.v1.SnatRequest
+	(*SnatReply)(nil),      // 21: vpcchain.ipam.v1.SnatReply
+	nil,                    // 22: vpcchain.ipam.v1.SnatReply.SettingsEntry
 }
 var file_ipam_proto_depIdxs = []int32{
 	2,  // 0: vpcchain.ipam.v1.AssignRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
@@ -1317,23 +1438,26 @@ var file_ipam_proto_depIdxs = []int32{
 	1,  // 11: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
 	2,  // 12: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
 	3,  // 13: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
-	4,  // 14: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
-	7,  // 15: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
-	9,  // 16: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
-	11, // 17: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
-	13, // 18: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
-	15, // 19: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
-	5,  // 20: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
-	8,  // 21: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
-	10, // 22: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
-	12, // 23: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
-	14, // 24: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
-	16, // 25: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
-	20, // [20:26] is the sub-list for method output_type
-	14, // [14:20] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	22, // 14: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
+	4,  // 15: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
+	7,  // 16: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
+	9,  // 17: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
+	11, // 18: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
+	13, // 19: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
+	15, // 20: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
+	20, // 21: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
+	5,  // 22: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
+	8,  // 23: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
+	10, // 24: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
+	12, // 25: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
+	14, // 26: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
+	16, // 27: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
+	21, // 28: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
+	22, // [22:29] is the sub-list for method output_type
+	15, // [15:22] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_ipam_proto_init() }
@@ -1347,7 +1471,7 @@ func file_ipam_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ipam_proto_rawDesc), len(file_ipam_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -305,6 +305,7 @@ var IPAM_ServiceDesc = grpc.ServiceDesc{
 
 const (
 	Admin_Pool_FullMethodName = "/vpcchain.ipam.v1.Admin/Pool"
+	Admin_Snat_FullMethodName = "/vpcchain.ipam.v1.Admin/Snat"
 )
 
 // AdminClient is the client API for Admin service.
@@ -314,6 +315,7 @@ const (
 // Admin is what vpcctl calls.
 type AdminClient interface {
 	Pool(ctx context.Context, in *PoolRequest, opts ...grpc.CallOption) (*PoolReply, error)
+	Snat(ctx context.Context, in *SnatRequest, opts ...grpc.CallOption) (*SnatReply, error)
 }
 
 type adminClient struct {
@@ -334,6 +336,16 @@ func (c *adminClient) Pool(ctx context.Context, in *PoolRequest, opts ...grpc.Ca
 	return out, nil
 }
 
+func (c *adminClient) Snat(ctx context.Context, in *SnatRequest, opts ...grpc.CallOption) (*SnatReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SnatReply)
+	err := c.cc.Invoke(ctx, Admin_Snat_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
@@ -341,6 +353,7 @@ func (c *adminClient) Pool(ctx context.Context, in *PoolRequest, opts ...grpc.Ca
 // Admin is what vpcctl calls.
 type AdminServer interface {
 	Pool(context.Context, *PoolRequest) (*PoolReply, error)
+	Snat(context.Context, *SnatRequest) (*SnatReply, error)
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -353,6 +366,9 @@ type UnimplementedAdminServer struct{}
 
 func (UnimplementedAdminServer) Pool(context.Context, *PoolRequest) (*PoolReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Pool not implemented")
+}
+func (UnimplementedAdminServer) Snat(context.Context, *SnatRequest) (*SnatReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Snat not implemented")
 }
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
@@ -393,6 +409,24 @@ func _Admin_Pool_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_Snat_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SnatRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).Snat(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_Snat_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).Snat(ctx, req.(*SnatRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -403,6 +437,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Pool",
 			Handler:    _Admin_Pool_Handler,
+		},
+		{
+			MethodName: "Snat",
+			Handler:    _Admin_Snat_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -11,7 +11,16 @@ import (
 
 type admin struct {
 	ipamapi.UnimplementedAdminServer
-	e *engine.Engine
+	e   *engine.Engine
+	nat NAT
+}
+
+func (s *admin) Snat(context.Context, *ipamapi.SnatRequest) (*ipamapi.SnatReply, error) {
+	w, err := s.nat.Wish()
+	if err != nil {
+		return nil, err
+	}
+	return &ipamapi.SnatReply{Network: w.Network, Settings: w.Texts, Repairs: s.nat.Repairs(), Trouble: s.nat.Trouble()}, nil
 }
 
 func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply, error) {
@@ -40,6 +49,7 @@ func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply,
 func address(slot pool.Address) *ipamapi.PoolAddress {
 	a := &ipamapi.PoolAddress{Address: slot.Addr.String(), State: map[pool.State]ipamapi.PoolAddress_State{
 		pool.Free: ipamapi.PoolAddress_STATE_FREE, pool.Used: ipamapi.PoolAddress_STATE_USED, pool.Cooling: ipamapi.PoolAddress_STATE_COOLING,
+		pool.Reserved: ipamapi.PoolAddress_STATE_RESERVED,
 	}[slot.State]}
 	if h := slot.Holder; h != nil {
 		a.Attachment = &ipamapi.Attachment{Network: h.Attachment.Network, ContainerId: h.Attachment.ContainerID, Ifname: h.Attachment.IfName}

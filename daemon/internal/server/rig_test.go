@@ -15,6 +15,7 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
+	"github.com/vpcchain/vpcchain/daemon/internal/snatkeep"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
 	"github.com/vpcchain/vpcchain/pkg/ipamclient"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
@@ -150,7 +151,7 @@ func newRig(t *testing.T, limits eni.Limits, warm int) *rig {
 	go func() { ended <- r.engine.Run(ctx) }()
 	l, err := Listen(r.socket)
 	must(t, err)
-	rpc := New(r.engine)
+	rpc := New(r.engine, snatkeep.New(filepath.Join(t.TempDir(), "node.json"), nil))
 	served := make(chan error, 1)
 	go func() { served <- rpc.Serve(l) }()
 	r.Client, err = ipamclient.New(r.socket)

@@ -19,6 +19,7 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
+	"github.com/vpcchain/vpcchain/pkg/snat"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
@@ -79,11 +80,18 @@ func peer(c net.Conn) (uid uint32, err error) {
 
 // New is a gRPC server for the engine; the caller serves it on a listener. Its
 // Stop returns when every request has put away what it began.
-func New(e *engine.Engine) *grpc.Server {
+func New(e *engine.Engine, nat NAT) *grpc.Server {
 	s := grpc.NewServer(grpc.WaitForHandlers(true))
 	ipamapi.RegisterIPAMServer(s, &ipam{e: e})
-	ipamapi.RegisterAdminServer(s, &admin{e: e})
+	ipamapi.RegisterAdminServer(s, &admin{e: e, nat: nat})
 	return s
+}
+
+// NAT is the keeping of the outbound NAT.
+type NAT interface {
+	Wish() (snat.Wish, error)
+	Repairs() uint64
+	Trouble() string
 }
 
 type ipam struct {

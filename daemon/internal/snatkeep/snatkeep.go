@@ -35,6 +35,9 @@ func New(facts string, log *slog.Logger) *Keep {
 	return &Keep{keeper: snat.ForFacts(facts), facts: facts, log: log, poked: make(chan struct{}, 1)}
 }
 
+// Wish is what the conflist of a network asked for; without a network nothing is kept.
+func (k *Keep) Wish() (snat.Wish, error) { return k.keeper.Wish() }
+
 // Repairs is how often something was repaired.
 func (k *Keep) Repairs() uint64 { return k.repairs.Load() }
 
