@@ -1,6 +1,7 @@
 package ec2
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,7 +29,7 @@ func (s *Sim) findENI(q query) (*eni, error) {
 		return nil, missing("networkInterfaceId")
 	}
 	e := s.enis[id]
-	if e == nil {
+	if e == nil || s.unknown(e, time.Now()) {
 		return nil, noENI(id)
 	}
 	return e, nil
@@ -54,8 +55,8 @@ func (s *Sim) createNetworkInterface(q query) (any, error) {
 	if sn == nil {
 		return nil, &apiError{"InvalidSubnetID.NotFound", "The subnet ID '" + q.str("SubnetId") + "' does not exist", 400}
 	}
-	groups := q.list("SecurityGroupId")
-	if err := s.checkGroups(groups); err != nil {
+	groups, tags := q.list("SecurityGroupId"), q.tagSpecification("network-interface")
+	if err := errors.Join(s.checkGroups(groups), fewTags(tags)); err != nil {
 		return nil, err
 	}
 	if len(groups) == 0 {
@@ -72,6 +73,9 @@ func (s *Sim) createNetworkInterface(q query) (any, error) {
 	if count > 0 && prefixes > 0 {
 		return nil, &apiError{"InvalidParameterCombination", "Ipv4PrefixCount and SecondaryPrivateIpAddressCount exclude each other", 400}
 	}
+	if err := s.checkCreate(groups, count+prefixes); err != nil {
+		return nil, err
+	}
 	if count+1 > sn.free() {
 		return nil, sn.full(count + 1)
 	}
@@ -80,11 +84,8 @@ func (s *Sim) createNetworkInterface(q query) (any, error) {
 		return nil, err
 	}
 	e := s.newENI(sn, primary[0])
-	e.groups, e.description, e.tags = groups, q.str("Description"), q.tagSpecification("network-interface")
-	if e.addrs, err = sn.take(count, e.id); err == nil && prefixes > 0 {
-		e.prefixes, err = sn.takePrefixes(prefixes, e.id)
-	}
-	if err != nil {
+	e.made, e.groups, e.description, e.tags = time.Now(), groups, q.str("Description"), tags
+	if err := sn.fill(e, count, prefixes); err != nil {
 		s.drop(e)
 		return nil, err
 	}
@@ -140,6 +141,9 @@ func (s *Sim) deleteNetworkInterface(q query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.requester != "" {
+		return nil, &apiError{"OperationNotPermitted", "You are not allowed to manage '" + e.id + "'.", 400}
+	}
 	if e.status() != "available" {
 		return nil, &apiError{"InvalidParameterValue", fmt.Sprintf("Network interface '%s' is currently in use.", e.id), 400}
 	}
@@ -178,6 +182,8 @@ func (s *Sim) attachNetworkInterface(q query) (any, error) {
 		return nil, invalid("Network card index %d exceeds the limit for %s", card, in.kind)
 	case len(have) >= limits.ENIs:
 		return nil, &apiError{"AttachmentLimitExceeded", fmt.Sprintf("Interface count %d exceeds the limit for %s", len(have)+1, in.kind), 400}
+	case len(e.prefixes) > 0 && !s.takesPrefixes(in):
+		return nil, noPrefixes(in)
 	case len(e.addrs)+len(e.prefixes)+1 > limits.IPv4PerENI:
 		return nil, &apiError{"PrivateIpAddressLimitExceeded", fmt.Sprintf("Number of private addresses exceeds the limit for %s", in.kind), 400}
 	case slices.ContainsFunc(have, func(o *eni) bool { return o.attachment.device == device && o.attachment.card == card }):
@@ -193,11 +199,13 @@ func (s *Sim) detachNetworkInterface(q query) (any, error) {
 		if e.attachment == nil || e.attachment.id != id {
 			continue
 		}
-		if e.attachment.device == 0 && e.attachment.card == 0 {
-			return nil, &apiError{"OperationNotPermitted", "The network interface at device index 0 cannot be detached.", 400}
+		if err := e.detachable(); err != nil {
+			return nil, err
 		}
-		e.attachment = nil
-		return done{true}, s.changed()
+		if e.attachment.detaching {
+			return done{true}, nil
+		}
+		return done{true}, s.detach(e, s.delay(s.topo.DetachDelay))
 	}
 	return nil, &apiError{"InvalidAttachmentID.NotFound", "The attachment '" + id + "' does not exist.", 400}
 }
@@ -252,7 +260,7 @@ func (s *Sim) deleteTags(q query) (any, error) {
 func (s *Sim) eachTagged(q query, f func(*eni, map[string]string)) (any, error) {
 	ids := q.list("ResourceId")
 	for _, id := range ids {
-		if s.enis[id] == nil {
+		if e := s.enis[id]; e == nil || s.unknown(e, time.Now()) {
 			return nil, noENI(id)
 		}
 	}

@@ -1,6 +1,7 @@
 package ec2
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -37,6 +38,14 @@ func (sn *subnet) take(n int, eni string) ([]netip.Addr, error) {
 	return out, nil
 }
 
+// fill gives a new ENI its secondary addresses or its prefixes.
+func (sn *subnet) fill(e *eni, addrs, prefixes int) (err error) {
+	if e.addrs, err = sn.take(addrs, e.id); err == nil {
+		e.prefixes, err = sn.takePrefixes(prefixes, e.id)
+	}
+	return err
+}
+
 func (sn *subnet) pick() netip.Addr {
 	for len(sn.pinned) > 0 {
 		a := sn.pinned[0]
@@ -51,14 +60,28 @@ func (sn *subnet) pick() netip.Addr {
 	}
 	for range 1 << (32 - sn.CIDR.Bits()) {
 		a := sn.next
-		if sn.next = a.Next(); !sn.CIDR.Contains(sn.next) {
-			sn.next = sn.CIDR.Addr()
-		}
+		sn.next = sn.after(a)
 		if _, taken := sn.used[a]; !taken && !reserved[a] && !topology.Reserved(sn.CIDR, a) {
 			return a
 		}
 	}
 	return netip.Addr{}
+}
+
+// scatterStep leads to another /28 each time and, being odd, to every address once.
+const scatterStep = 1<<(32-prefixBits) + 1
+
+// after is the address to look at when a was taken or is not free.
+func (sn *subnet) after(a netip.Addr) netip.Addr {
+	step, size := uint32(1), uint32(1)<<(32-sn.CIDR.Bits())
+	if sn.Scatter {
+		step = scatterStep
+	}
+	base, at := sn.CIDR.Addr().As4(), a.As4()
+	first := binary.BigEndian.Uint32(base[:])
+	var out [4]byte
+	binary.BigEndian.PutUint32(out[:], first+(binary.BigEndian.Uint32(at[:])-first+step)%size)
+	return netip.AddrFrom4(out)
 }
 
 // takeExact reserves one address that the caller named.
@@ -121,7 +144,7 @@ func (sn *subnet) give(addrs ...netip.Addr) {
 // room says how many more addresses or prefixes fit on the ENI; a prefix takes
 // the place of one address. An ENI that is not attached has the widest limit.
 func (s *Sim) room(e *eni) int {
-	limit := 50
+	limit := mostPerENI
 	if e.attachment != nil {
 		limit = s.limits[s.instances[e.attachment.instance].kind].IPv4PerENI
 	}

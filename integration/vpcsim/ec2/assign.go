@@ -24,6 +24,12 @@ func (s *Sim) assignPrivateIPAddresses(q query) (any, error) {
 	if want == 0 {
 		return nil, missing("secondaryPrivateIpAddressCount")
 	}
+	if prefixes > 0 && count+len(named) > 0 {
+		return nil, &apiError{"InvalidParameterCombination", "Ipv4PrefixCount excludes private addresses", 400}
+	}
+	if prefixes > 0 && e.attachment != nil && !s.takesPrefixes(s.instances[e.attachment.instance]) {
+		return nil, noPrefixes(s.instances[e.attachment.instance])
+	}
 	if want > s.room(e) {
 		return nil, &apiError{"PrivateIpAddressLimitExceeded", fmt.Sprintf(
 			"Number of private addresses will exceed limit: %d more asked, room for %d on %s", want, s.room(e), e.id), 400}

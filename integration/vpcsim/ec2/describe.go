@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
 )
@@ -15,58 +16,68 @@ type describeENIs struct {
 
 func (s *Sim) describeNetworkInterfaces(q query) (any, error) {
 	ids, filters := q.list("NetworkInterfaceId"), q.filters()
+	if err := q.notBoth("NetworkInterfaceId"); err != nil {
+		return nil, err
+	}
+	shown := s.shown(time.Now())
 	for _, id := range ids {
-		if s.enis[id] == nil {
+		if !slices.ContainsFunc(shown, func(x xmlENI) bool { return x.ID == id }) {
 			return nil, noENI(id)
 		}
 	}
 	var all []xmlENI
-	for _, e := range s.sortedENIs() {
-		ok, err := matches(filters, e.tags, func(name string) ([]string, bool) { return s.eniField(e, name) })
+	for _, x := range shown {
+		ok, err := matches(filters, x.tags(), x.field)
 		if err != nil {
 			return nil, err
 		}
-		if ok && (len(ids) == 0 || slices.Contains(ids, e.id)) {
-			all = append(all, s.xmlENI(e))
+		if ok && (len(ids) == 0 || slices.Contains(ids, x.ID)) {
+			all = append(all, x)
 		}
 	}
-	part, next, err := page(q, all)
+	part, next, err := page(s, q, mostResults, all, func(x xmlENI) string { return x.ID })
 	return describeENIs{part, next}, err
 }
 
-func (s *Sim) eniField(e *eni, name string) ([]string, bool) {
+func (x xmlENI) tags() map[string]string {
+	out := map[string]string{}
+	for _, t := range x.Tags {
+		out[t.Key] = t.Value
+	}
+	return out
+}
+
+// field is the ENI's value for a filter; an unknown filter has none.
+func (x xmlENI) field(name string) ([]string, bool) {
+	one := map[string]string{
+		"network-interface-id": x.ID, "status": x.Status, "vpc-id": x.VPC, "subnet-id": x.Subnet, "availability-zone": x.AZ,
+		"description": x.Description, "mac-address": x.MAC, "interface-type": x.Kind, "owner-id": x.Owner,
+		"requester-managed": strconv.FormatBool(x.RequesterManaged), "private-ip-address": x.Primary,
+	}
+	if v, ok := one[name]; ok {
+		return []string{v}, true
+	}
 	switch name {
-	case "network-interface-id":
-		return []string{e.id}, true
-	case "status":
-		return []string{e.status()}, true
-	case "vpc-id":
-		return []string{s.topo.VPC.ID}, true
-	case "subnet-id":
-		return []string{e.subnet}, true
-	case "availability-zone":
-		return []string{s.subnets[e.subnet].AZ}, true
-	case "description":
-		return []string{e.description}, true
 	case "group-id":
-		return e.groups, true
-	case "mac-address":
-		return []string{e.mac}, true
-	case "interface-type":
-		return []string{e.kind}, true
-	case "private-ip-address", "addresses.private-ip-address":
-		out := []string{e.primary.String()}
-		for _, a := range e.addrs {
-			out = append(out, a.String())
+		var out []string
+		for _, g := range x.Groups {
+			out = append(out, g.ID)
 		}
 		return out, true
-	case "attachment.instance-id", "attachment.attachment-id", "attachment.device-index":
-		if e.attachment == nil {
+	case "addresses.private-ip-address":
+		var out []string
+		for _, a := range x.Addresses {
+			out = append(out, a.Address)
+		}
+		return out, true
+	case "attachment.instance-id", "attachment.attachment-id", "attachment.device-index", "attachment.status":
+		a := x.Attachment
+		if a == nil {
 			return nil, true
 		}
 		return []string{map[string]string{
-			"attachment.instance-id": e.attachment.instance, "attachment.attachment-id": e.attachment.id,
-			"attachment.device-index": strconv.Itoa(e.attachment.device),
+			"attachment.instance-id": a.Instance, "attachment.attachment-id": a.ID,
+			"attachment.device-index": strconv.Itoa(a.Device), "attachment.status": a.Status,
 		}[name]}, true
 	}
 	return nil, false
@@ -102,12 +113,13 @@ func (s *Sim) describeSubnets(q query) (any, error) {
 			})
 		}
 	}
-	part, next, err := page(q, all)
+	part, next, err := page(s, q, mostResults, all, func(x xmlSubnet) string { return x.ID })
 	return describeSubnets{part, next}, err
 }
 
 type describeVPCs struct {
 	Items []xmlVPC `xml:"vpcSet>item"`
+	Next  string   `xml:"nextToken,omitempty"`
 }
 
 func (s *Sim) describeVpcs(q query) (any, error) {
@@ -120,11 +132,13 @@ func (s *Sim) describeVpcs(q query) (any, error) {
 	for _, c := range s.cidrs {
 		v.CIDRs = append(v.CIDRs, xmlCIDRAssociation{c.String(), "associated"})
 	}
-	return describeVPCs{[]xmlVPC{v}}, nil
+	part, next, err := page(s, q, mostResults, []xmlVPC{v}, func(x xmlVPC) string { return x.ID })
+	return describeVPCs{part, next}, err
 }
 
 type describeGroups struct {
 	Items []xmlGroup `xml:"securityGroupInfo>item"`
+	Next  string     `xml:"nextToken,omitempty"`
 }
 
 func (s *Sim) describeSecurityGroups(q query) (any, error) {
@@ -149,7 +163,9 @@ func (s *Sim) describeSecurityGroups(q query) (any, error) {
 			return nil, noGroup(id)
 		}
 	}
-	return out, nil
+	var err error
+	out.Items, out.Next, err = page(s, q, mostResults, out.Items, func(x xmlGroup) string { return x.ID })
+	return out, err
 }
 
 type describeInstances struct {
@@ -159,6 +175,9 @@ type describeInstances struct {
 
 func (s *Sim) describeInstances(q query) (any, error) {
 	ids, filters := q.list("InstanceId"), q.filters()
+	if err := q.notBoth("InstanceId"); err != nil {
+		return nil, err
+	}
 	for _, id := range ids {
 		if s.instances[id] == nil {
 			return nil, noInstance(id)
@@ -180,7 +199,7 @@ func (s *Sim) describeInstances(q query) (any, error) {
 			all = append(all, xmlReservation{ID: "r-" + id[2:], Instances: []xmlInstance{s.xmlInstance(in)}})
 		}
 	}
-	part, next, err := page(q, all)
+	part, next, err := page(s, q, mostResults, all, func(x xmlReservation) string { return x.Instances[0].ID })
 	return describeInstances{part, next}, err
 }
 
@@ -218,6 +237,6 @@ func (s *Sim) describeInstanceTypes(q query) (any, error) {
 		l := s.limits[n]
 		all = append(all, xmlType{Name: n, Hypervisor: l.Hypervisor, ENIs: l.ENIs, IPv4: l.IPv4PerENI, Cards: []xmlCard{{0, l.ENIs}}})
 	}
-	part, next, err := page(q, all)
+	part, next, err := page(s, q, mostTypes, all, func(x xmlType) string { return x.Name })
 	return describeTypes{part, next}, err
 }

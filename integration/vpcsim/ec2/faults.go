@@ -53,13 +53,20 @@ func (s *Sim) ResetCalls() {
 	s.calls.n = nil
 }
 
+// Names of faults besides those of actions.
+const (
+	AnyFault  = "*"    // every EC2 action that has no fault of its own
+	IMDSFault = "IMDS" // requests to the instance metadata service: latency, and 503 for any code
+)
+
 // Fault makes calls of an action slow, refused, or applied without an answer.
 type Fault struct {
-	Action  string        `json:"action"`
-	Latency time.Duration `json:"latency"` // before the call is looked at
-	Code    string        `json:"code"`    // EC2 error code; empty: the call succeeds
-	Lost    bool          `json:"lost"`    // applied, the connection breaks instead of an answer
-	Count   int           `json:"count"`   // how many calls; 0 is all until cleared
+	Action       string        `json:"action"`
+	Latency      time.Duration `json:"latency"`      // before the call is looked at
+	ReplyLatency time.Duration `json:"replyLatency"` // between its effect and the answer
+	Code         string        `json:"code"`         // EC2 error code; empty: the call succeeds
+	Lost         bool          `json:"lost"`         // applied, the connection breaks instead of an answer
+	Count        int           `json:"count"`        // how many calls; 0 is all until cleared
 }
 
 // err is the error with the HTTP status that EC2 uses for the code.
@@ -88,7 +95,7 @@ func (s *Sim) Fault(f Fault) {
 	if s.faults.by == nil {
 		s.faults.by = map[string]*Fault{}
 	}
-	if f.Latency == 0 && f.Code == "" && !f.Lost {
+	if f.Latency == 0 && f.ReplyLatency == 0 && f.Code == "" && !f.Lost {
 		delete(s.faults.by, f.Action)
 		return
 	}
@@ -111,13 +118,23 @@ func (fs *faults) next(action string) Fault {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f, ok := fs.by[action]
+	if !ok && action != IMDSFault {
+		f, ok = fs.by[AnyFault]
+	}
 	if !ok {
 		return Fault{}
 	}
 	if f.Count > 0 {
 		if f.Count--; f.Count == 0 {
-			delete(fs.by, action)
+			delete(fs.by, f.Action)
 		}
 	}
 	return *f
+}
+
+// ClearFaults removes every fault.
+func (s *Sim) ClearFaults() {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.by = nil
 }

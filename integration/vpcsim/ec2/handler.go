@@ -54,13 +54,16 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	if err := pause(r.Context(), f.Latency); err != nil {
 		return // the client has gone
 	}
+	if !s.throttle.take(name, q, time.Now()) {
+		s.answerError(w, name, &apiError{"RequestLimitExceeded", "Request limit exceeded.", http.StatusServiceUnavailable})
+		return
+	}
 	if f.Code != "" {
 		s.answerError(w, name, f.err())
 		return
 	}
-	s.mu.Lock()
-	reply, err := do(s, q)
-	s.mu.Unlock()
+	reply, err := s.carryOut(do, q)
+	_ = pause(r.Context(), f.ReplyLatency) // who has gone meanwhile gets no answer, but the call took effect
 	if f.Lost {
 		s.calls.count(name, "lost")
 		// Applied, but the client sees a broken connection instead of the answer.
@@ -78,6 +81,17 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 		Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: xmlns}},
 	}
 	_ = xml.NewEncoder(w).EncodeElement(reply, start)
+}
+
+// carryOut changes the model or reads it.
+func (s *Sim) carryOut(do action, q query) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	s.settle(now)
+	reply, err := do(s, q)
+	s.past.record(s, now)
+	return reply, err
 }
 
 func pause(ctx context.Context, d time.Duration) error {

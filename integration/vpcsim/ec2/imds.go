@@ -52,6 +52,9 @@ func (s *Sim) tree(in *instance) map[string]string {
 			`{"instanceId":%q,"instanceType":%q,"region":%q,"availabilityZone":%q,"accountId":%q}`, in.id, in.kind, s.topo.Region, in.az, owner),
 	}
 	for _, e := range s.attached(in.id) {
+		if e.attachment.detaching {
+			continue
+		}
 		base := "meta-data/network/interfaces/macs/" + e.mac + "/"
 		if e.attachment.device == 0 && e.attachment.card == 0 {
 			t["meta-data/mac"], t["meta-data/local-ipv4"] = e.mac, e.primary.String()
@@ -98,7 +101,7 @@ func (s *Sim) InstanceByAddr(a netip.Addr) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.enis {
-		if e.attachment == nil {
+		if e.attachment == nil || e.attachment.detaching {
 			continue
 		}
 		mine := e.primary == a || slices.Contains(e.addrs, a) ||
@@ -124,6 +127,14 @@ const (
 )
 
 func (m *imdsServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f := m.sim.faults.next(IMDSFault)
+	if pause(r.Context(), f.Latency) != nil {
+		return
+	}
+	if f.Code != "" || f.Lost {
+		http.Error(w, f.Code, http.StatusServiceUnavailable)
+		return
+	}
 	name, ok := m.instanceOf(r)
 	if !ok {
 		http.Error(w, "no instance has this source address", http.StatusForbidden)

@@ -52,7 +52,7 @@ func permissions(in []topology.Permission) []network.Permission {
 	return out
 }
 
-// port is the ENI as the fabric sees it; one that is not attached has none.
+// port is the ENI as the fabric sees it; one that is not attached, or not for long, has none.
 func (s *Sim) port(e *eni) (network.Port, bool) {
 	p := network.Port{
 		ENI: e.id, Host: e.host, MAC: e.mac, MTU: eniMTU, Subnet: e.subnet, Primary: e.primary, Addresses: slices.Clone(e.addrs),
@@ -62,7 +62,7 @@ func (s *Sim) port(e *eni) (network.Port, bool) {
 	if e.public.IsValid() {
 		p.PublicIPs = map[netip.Addr]netip.Addr{e.primary: e.public}
 	}
-	if a := e.attachment; a != nil {
+	if a := e.attachment; a != nil && !a.detaching {
 		in := s.instances[a.instance]
 		p.Host, p.Card, p.Device = in.name, a.card, a.device
 		if in.public.IsValid() && a.card == 0 && a.device == 0 {

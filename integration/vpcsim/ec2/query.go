@@ -181,20 +181,3 @@ func wildcard(pattern, s string) bool {
 	}
 	return s == ""
 }
-
-// page cuts a listing by MaxResults and NextToken; the token is the offset.
-func page[T any](q query, all []T) (part []T, next string, err error) {
-	size, err := q.number("MaxResults")
-	if err != nil {
-		return nil, "", err
-	}
-	start, err := q.number("NextToken")
-	if err != nil || start > len(all) {
-		return nil, "", &apiError{"InvalidNextToken", "The token is invalid", http.StatusBadRequest}
-	}
-	all = all[start:]
-	if size == 0 || size >= len(all) {
-		return all, "", nil
-	}
-	return all[:size], strconv.Itoa(start + size), nil
-}

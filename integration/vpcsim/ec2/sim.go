@@ -39,8 +39,11 @@ type Sim struct {
 	onChange  func(network.VPC) error
 	imds      imdsHistory
 
-	calls  counters
-	faults faults
+	past history
+
+	calls    counters
+	faults   faults
+	throttle throttle
 }
 
 // Limits are those of an instance type.
@@ -77,6 +80,7 @@ type eni struct {
 	host                         string // service host or NAT gateway that has the link
 	public                       netip.Addr
 	attachment                   *attachment
+	made                         time.Time // zero: before the simulation began
 }
 
 type attachment struct {
@@ -84,6 +88,8 @@ type attachment struct {
 	card, device        int
 	deleteOnTermination bool
 	at                  time.Time
+	detaching           bool
+	gone                time.Time // when detaching ends
 }
 
 //go:embed instance-limits.csv
@@ -120,6 +126,8 @@ func New(t topology.Topology) (*Sim, error) {
 		e.public, e.sourceDestCheck = n.PublicIP, false
 	}
 	s.imds.record(s, time.Now())
+	s.throttle.set(t.Throttling)
+	s.past.begin(s)
 	return s, nil
 }
 

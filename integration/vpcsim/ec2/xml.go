@@ -1,6 +1,7 @@
 package ec2
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -97,6 +98,9 @@ func (s *Sim) xmlENI(e *eni) xmlENI {
 			ID: a.id, Instance: a.instance, InstanceOwner: owner, Device: a.device, Card: a.card, Status: "attached",
 			Time: a.at.UTC().Format(time.RFC3339), DeleteOnTermination: a.deleteOnTermination,
 		}
+		if a.detaching {
+			x.Attachment.Status = "detaching"
+		}
 	}
 	return x
 }
@@ -181,12 +185,18 @@ type xmlInstance struct {
 
 func (s *Sim) xmlInstance(in *instance) xmlInstance {
 	x := xmlInstance{ID: in.id, Kind: in.kind, State: "running", Code: 16, VPC: s.topo.VPC.ID, AZ: in.az, Tags: []xmlTag{{"Name", in.name}}}
-	for i, e := range s.attached(in.id) {
-		if i == 0 {
-			x.IP, x.Sub = e.primary.String(), e.subnet
+	for _, e := range s.shown(time.Now()) {
+		if e.Attachment == nil || e.Attachment.Instance != in.id {
+			continue
 		}
-		x.ENIs = append(x.ENIs, s.xmlENI(e))
+		if e.Attachment.Device == 0 && e.Attachment.Card == 0 {
+			x.IP, x.Sub = e.Primary, e.Subnet
+		}
+		x.ENIs = append(x.ENIs, e)
 	}
+	slices.SortStableFunc(x.ENIs, func(a, b xmlENI) int {
+		return cmp.Or(cmp.Compare(a.Attachment.Card, b.Attachment.Card), cmp.Compare(a.Attachment.Device, b.Attachment.Device))
+	})
 	return x
 }
 

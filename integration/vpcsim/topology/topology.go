@@ -29,10 +29,7 @@ type Topology struct {
 	External        []External   `json:"external"`
 	// NextAddresses pins, by subnet id, the next addresses that EC2 hands out.
 	NextAddresses map[string][]netip.Addr `json:"nextAddresses"`
-	// IMDSLag is how long IMDS stays behind EC2.
-	IMDSLag Duration `json:"imdsLag"`
-	// LinkDelay is how long after an attachment the link appears in the instance.
-	LinkDelay Duration `json:"linkDelay"`
+	Conditions
 }
 
 // VPC has its primary CIDR first, then the secondary ones.
@@ -77,6 +74,9 @@ type Subnet struct {
 	AZ         string            `json:"az"`
 	RouteTable string            `json:"routeTable"`
 	Tags       map[string]string `json:"tags"`
+	// Scatter makes EC2 hand out single addresses from another /28 each time, so
+	// that few of them use up the free blocks; otherwise in ascending order.
+	Scatter bool `json:"scatter"`
 }
 
 // Instance is an EC2 instance with its primary ENI.

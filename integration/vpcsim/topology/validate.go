@@ -52,7 +52,7 @@ type checker struct {
 
 func (t *Topology) validate() error {
 	c := &checker{t: t, ids: map[string]string{}, addrs: map[netip.Addr]string{}, subnets: map[string]Subnet{}}
-	for _, step := range []func() error{c.vpc, c.groups, c.external, c.routeTables, c.checkSubnets, c.hosts, c.publicIPs, c.natGateways, c.next} {
+	for _, step := range []func() error{c.vpc, c.groups, c.external, c.routeTables, c.checkSubnets, c.hosts, c.publicIPs, c.natGateways, c.next, c.conditions} {
 		if err := step(); err != nil {
 			return err
 		}
