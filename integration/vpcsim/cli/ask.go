@@ -95,34 +95,6 @@ func (a *app) drops(args []string) error {
 	})
 }
 
-func (a *app) fault(args []string) error {
-	f := ec2.Fault{}
-	a.fs.DurationVar(&f.Latency, "latency", 0, "")
-	a.fs.StringVar(&f.Code, "error", "", "")
-	a.fs.BoolVar(&f.Lost, "lost", false, "")
-	a.fs.IntVar(&f.Count, "count", 0, "")
-	pos, err := a.parse(args)
-	if err != nil {
-		return err
-	}
-	if len(pos) == 0 {
-		var faults []ec2.Fault
-		if err := server.Call(a.ctx, a.dir(), "GET", "/faults", nil, &faults); err != nil {
-			return err
-		}
-		return a.print(faults, func(w io.Writer) {
-			for _, f := range faults {
-				fmt.Fprintf(w, "%s latency=%s error=%q lost=%v count=%d\n", f.Action, f.Latency, f.Code, f.Lost, f.Count)
-			}
-		})
-	}
-	if len(pos) > 1 {
-		return fmt.Errorf("usage: vpcsim fault ACTION [--latency D] [--error CODE] [--lost] [--count N]")
-	}
-	f.Action = pos[0]
-	return server.Call(a.ctx, a.dir(), "PUT", "/faults", f, nil)
-}
-
 func (a *app) cidrs(args []string) error {
 	pos, err := a.parse(args)
 	if err != nil {

@@ -19,15 +19,24 @@ import (
 
 const usage = `vpcsim is the VPC in a box: EC2, IMDS and the network of a VPC on this machine.
 
-  vpcsim up [-f topology.yaml]      start a simulation in the background, print its topology
+  vpcsim up [-f topology.yaml]      start a simulation in the background, print its topology;
+     [--no-fabric]                  EC2 and IMDS alone, on ports of the loopback; needs no root
+  vpcsim env INSTANCE               print the environment in which a program finds the simulated AWS:
+                                    env $(vpcsim env node-a) vpc-ipamd …
   vpcsim down                       remove every trace of it, also after a crash
   vpcsim exec HOST -- CMD [ARG...]  run CMD on a host of it; HOST is an instance, a service or an outside host
   vpcsim topology                   print what runs
   vpcsim calls [--reset]            EC2 calls so far, by action and outcome
   vpcsim drops [--reset]            packets that the VPC refused, with port and reason
-  vpcsim fault ACTION [--latency D] [--error CODE] [--lost] [--count N]
+  vpcsim fault ACTION [--latency D] [--reply-latency D] [--error CODE] [--lost] [--count N]
                                     make calls of an EC2 action slow, refused, or applied without an answer;
-                                    none of them clears it
+                                    none of them clears it; "*" is every other action, IMDS the metadata service
+  vpcsim fault [--clear] [--imds-lag D] [--link-delay D] [--detach-delay D] [--new-eni-delay D] [--change-delay D]
+     [--page-size N] [--eni-quota N] [--throttle off|ec2|BURST/RATE] [--throttle-account off|BURST/RATE]
+                                    how EC2, IMDS and links behave besides; --clear removes every fault of an action;
+                                    without anything print what is in force
+  vpcsim detach ENI                 detach an ENI from outside, as an operator may
+  vpcsim delete ENI                 the same, and delete it
   vpcsim capture HOST LINK [FILTER] print packets as a protocol analyser lists them
   vpcsim cidrs CIDR [CIDR...]       change the CIDRs of the VPC; IMDS follows
 
@@ -59,7 +68,7 @@ func Run(args []string, in io.Reader, out, errw io.Writer) int {
 	a.fs.BoolVar(&a.json, "json", false, "")
 	commands := map[string]func([]string) error{
 		"up": a.up, "down": a.down, "exec": a.exec, "topology": a.topology, "calls": a.calls, "drops": a.drops,
-		"fault": a.fault, "capture": a.capture, "cidrs": a.cidrs, "serve": a.serve,
+		"fault": a.fault, "detach": a.detach, "delete": a.delete, "env": a.env, "capture": a.capture, "cidrs": a.cidrs, "serve": a.serve,
 	}
 	run, ok := commands[args[0]]
 	if !ok {

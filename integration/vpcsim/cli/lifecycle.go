@@ -9,11 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/vpcchain/vpcchain/integration/vpcsim/instance"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/netns"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/server"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
@@ -24,18 +27,21 @@ const startLimit = 30 * time.Second
 
 func needRoot() error {
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("making network namespaces needs root: run it with sudo")
+		return fmt.Errorf("making network namespaces needs root: run it with sudo, or use `vpcsim up --no-fabric`")
 	}
 	return nil
 }
 
 func (a *app) up(args []string) error {
 	file := a.fs.String("f", "", "topology file")
+	plain := a.fs.Bool("no-fabric", false, "")
 	if err := a.none(args); err != nil {
 		return err
 	}
-	if err := needRoot(); err != nil {
-		return err
+	if !*plain {
+		if err := needRoot(); err != nil {
+			return err
+		}
 	}
 	topo := topology.Default()
 	var raw []byte
@@ -51,15 +57,15 @@ func (a *app) up(args []string) error {
 	if _, err := os.Stat(string(a.dir())); err == nil {
 		return fmt.Errorf("%s exists: a simulation called %q runs or has crashed; `vpcsim down --name %s` removes it", a.dir(), a.name, a.name)
 	}
-	if err := a.start(raw); err != nil {
+	if err := a.start(raw, *plain); err != nil {
 		return errors.Join(err, server.Teardown(a.dir()))
 	}
 	return a.print(topo, func(w io.Writer) { fmt.Fprint(w, topo) })
 }
 
 // start runs the server in the background and waits until it answers.
-func (a *app) start(raw []byte) error {
-	if err := a.dir().Create(); err != nil {
+func (a *app) start(raw []byte, plain bool) error {
+	if err := a.create(plain); err != nil {
 		return err
 	}
 	if err := os.WriteFile(a.dir().File("topology.yaml"), raw, 0o644); err != nil {
@@ -106,6 +112,24 @@ func (a *app) start(raw []byte) error {
 	}
 }
 
+// create makes the directory; a file in it says of which kind the simulation is.
+func (a *app) create(plain bool) error {
+	if !plain {
+		return a.dir().Create()
+	}
+	if err := a.dir().CreatePlain(); err != nil {
+		return err
+	}
+	return os.WriteFile(a.dir().File(plainMark), nil, 0o600)
+}
+
+const plainMark = "no-fabric"
+
+func (a *app) plain() bool {
+	_, err := os.Stat(a.dir().File(plainMark))
+	return err == nil
+}
+
 // serve is the background process of up.
 func (a *app) serve(args []string) error {
 	if err := a.none(args); err != nil {
@@ -123,7 +147,11 @@ func (a *app) serve(args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	s, err := server.New(a.dir(), topo)
+	start := server.New
+	if a.plain() {
+		start = server.NewWithoutFabric
+	}
+	s, err := start(a.dir(), topo)
 	if err != nil {
 		return err
 	}
@@ -134,8 +162,11 @@ func (a *app) down(args []string) error {
 	if err := a.none(args); err != nil {
 		return err
 	}
-	if err := needRoot(); err != nil {
-		return err
+	// Another user's simulation is not found, and must not pass for removed.
+	if _, err := os.Stat(filepath.Join(instance.Root, a.name)); err == nil && !a.plain() {
+		if err := needRoot(); err != nil {
+			return err
+		}
 	}
 	if err := a.stopServer(); err != nil {
 		return err
@@ -188,14 +219,49 @@ func (a *app) exec(args []string) error {
 	if err := needRoot(); err != nil {
 		return err
 	}
+	if a.plain() {
+		return fmt.Errorf("the simulation %q has no fabric and so no hosts; `env $(vpcsim env %s) CMD` runs CMD as if there", a.name, pos[0])
+	}
 	if _, err := os.Stat(a.dir().Net(pos[0])); err != nil {
 		return fmt.Errorf("the simulation %q has no host %q; `vpcsim topology` lists them", a.name, pos[0])
+	}
+	env, err := a.environment(pos[0])
+	if err != nil {
+		return err
+	}
+	return netns.Exec(a.dir().Net(pos[0]), a.dir().Mount(pos[0]), command, append(os.Environ(), env...))
+}
+
+func (a *app) environment(host string) ([]string, error) {
+	var topo topology.Topology
+	var e server.Endpoints
+	if err := server.Call(a.ctx, a.dir(), "GET", "/topology", nil, &topo); err != nil {
+		return nil, err
+	}
+	if err := server.Call(a.ctx, a.dir(), "GET", "/endpoints", nil, &e); err != nil {
+		return nil, err
+	}
+	return server.Environment(e, topo.Region, host), nil
+}
+
+func (a *app) env(args []string) error {
+	pos, err := a.parse(args)
+	if err != nil {
+		return err
+	}
+	if len(pos) != 1 {
+		return fmt.Errorf("usage: vpcsim env [--name N] INSTANCE")
 	}
 	var topo topology.Topology
 	if err := server.Call(a.ctx, a.dir(), "GET", "/topology", nil, &topo); err != nil {
 		return err
 	}
-	env := append(os.Environ(), "AWS_ENDPOINT_URL_EC2="+server.EC2Endpoint, "AWS_REGION="+topo.Region,
-		"AWS_ACCESS_KEY_ID=AKIASIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "VPCSIM_HOST="+pos[0])
-	return netns.Exec(a.dir().Net(pos[0]), a.dir().Mount(pos[0]), command, env)
+	if !slices.ContainsFunc(topo.Instances, func(i topology.Instance) bool { return i.Name == pos[0] }) {
+		return fmt.Errorf("the simulation %q has no instance %q; `vpcsim topology` lists them", a.name, pos[0])
+	}
+	env, err := a.environment(pos[0])
+	if err != nil {
+		return err
+	}
+	return a.print(env, func(w io.Writer) { fmt.Fprintln(w, strings.Join(env, "\n")) })
 }

@@ -83,6 +83,13 @@ func (f *Fabric) dropRule(l *port) error {
 	return nil
 }
 
+// SetLinkDelay changes how late the links of ENIs attached from now on appear.
+func (f *Fabric) SetLinkDelay(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.linkDelay = d
+}
+
 // arrive makes a late link, unless the ENI was detached meanwhile. Nobody waits
 // for it: what fails is reported, and the next Apply tries again.
 func (f *Fabric) arrive(l *port) {

@@ -22,11 +22,11 @@ import (
 // Dir is the layout of a simulation's directory, a private tmpfs.
 type Dir string
 
-// Root is where the simulations' directories are.
+// Root is where the simulations' directories are, if root makes them.
 const Root = "/run/vpcsim"
 
 // At is the directory of the simulation called name.
-func At(name string) Dir { return Dir(filepath.Join(Root, name)) }
+func At(name string) Dir { return Dir(filepath.Join(home(), name)) }
 
 // Net is the network namespace of a host.
 func (d Dir) Net(host string) string { return filepath.Join(string(d), "ns", "net-"+host) }
@@ -60,6 +60,14 @@ func (d Dir) Create() error {
 		return fmt.Errorf("making %s private: %w", d, err)
 	}
 	return os.MkdirAll(d.File("ns"), 0o755)
+}
+
+// CreatePlain makes a directory without mounts, for a simulation without fabric.
+func (d Dir) CreatePlain() error {
+	if err := private(filepath.Dir(string(d))); err != nil {
+		return err
+	}
+	return os.Mkdir(string(d), 0o700)
 }
 
 // Remove unmounts and deletes the directory; one that is gone is no error.

@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/vpcchain/vpcchain/integration/vpcsim/ec2"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/instance"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
 )
 
 // control is the API of the command line: JSON in, JSON out.
@@ -28,24 +30,18 @@ func (s *Server) control() http.Handler {
 			_ = json.NewEncoder(w).Encode(v)
 		})
 	}
-	answer("GET /topology", func(*http.Request) (any, error) { return s.topo, nil })
+	answer("GET /topology", func(*http.Request) (any, error) {
+		topo := s.topo
+		topo.Conditions = s.sim.Conditions()
+		return topo, nil
+	})
+	answer("GET /endpoints", func(*http.Request) (any, error) { return s.endpoints, nil })
 	answer("GET /network", func(*http.Request) (any, error) { return s.sim.Network(), nil })
 	answer("GET /calls", func(*http.Request) (any, error) { return s.sim.Calls(), nil })
 	answer("DELETE /calls", func(*http.Request) (any, error) { s.sim.ResetCalls(); return struct{}{}, nil })
 	answer("GET /drops", func(*http.Request) (any, error) { return s.fabric.Refused() })
 	answer("DELETE /drops", func(*http.Request) (any, error) { return struct{}{}, s.fabric.ResetRefused() })
-	answer("GET /faults", func(*http.Request) (any, error) { return s.sim.Faults(), nil })
-	answer("PUT /faults", func(r *http.Request) (any, error) {
-		var f ec2.Fault
-		if err := json.NewDecoder(r.Body).Decode(&f); err != nil {
-			return nil, err
-		}
-		if f.Action == "" {
-			return nil, fmt.Errorf("a fault needs an action")
-		}
-		s.sim.Fault(f)
-		return struct{}{}, nil
-	})
+	s.disturb(answer)
 	answer("PUT /cidrs", func(r *http.Request) (any, error) {
 		var cidrs []netip.Prefix
 		if err := json.NewDecoder(r.Body).Decode(&cidrs); err != nil {
@@ -57,6 +53,36 @@ func (s *Server) control() http.Handler {
 		return struct{}{}, s.sim.SetCIDRs(cidrs)
 	})
 	return mux
+}
+
+// disturb answers what makes the simulated AWS behave badly.
+func (s *Server) disturb(answer func(string, func(*http.Request) (any, error))) {
+	answer("GET /faults", func(*http.Request) (any, error) { return s.sim.Faults(), nil })
+	answer("DELETE /faults", func(*http.Request) (any, error) { s.sim.ClearFaults(); return struct{}{}, nil })
+	answer("PUT /faults", func(r *http.Request) (any, error) {
+		var f ec2.Fault
+		if err := json.NewDecoder(r.Body).Decode(&f); err != nil {
+			return nil, err
+		}
+		if f.Action == "" {
+			return nil, fmt.Errorf("a fault needs an action")
+		}
+		s.sim.Fault(f)
+		return struct{}{}, nil
+	})
+	answer("PUT /conditions", func(r *http.Request) (any, error) {
+		var c topology.Conditions
+		if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
+			return nil, err
+		}
+		if err := s.sim.SetConditions(c); err != nil {
+			return nil, err
+		}
+		s.fabric.SetLinkDelay(time.Duration(c.LinkDelay))
+		return struct{}{}, nil
+	})
+	answer("POST /enis/{id}/detach", func(r *http.Request) (any, error) { return struct{}{}, s.sim.Detach(r.PathValue("id")) })
+	answer("DELETE /enis/{id}", func(r *http.Request) (any, error) { return struct{}{}, s.sim.Delete(r.PathValue("id")) })
 }
 
 // Call sends a request to the simulation in dir and decodes its answer into v.

@@ -15,19 +15,16 @@ import (
 
 // Serve answers EC2, IMDS, the hosts outside and the command line until ctx ends.
 func (s *Server) Serve(ctx context.Context) error {
-	l := listeners{errs: make(chan error, 3+len(s.topo.External))}
-	errs := []error{
-		l.serve(s.dir.Router(), "tcp4", fabric.IMDSAddr+":80", s.imds()),
-		l.serve(s.dir.Router(), "tcp4", fmt.Sprintf("%s:%d", fabric.EC2Addr, fabric.EC2Port), s.sim.Handler()),
+	l := listeners{errs: make(chan error, 3+len(s.topo.External)+len(s.topo.Instances))}
+	serve := s.serveFabric
+	if s.plain {
+		serve = s.servePlain
 	}
-	for _, e := range s.topo.External {
-		if e.HTTP {
-			errs = append(errs, l.serve(s.dir.Net(e.Name), "tcp4", netip.AddrPortFrom(e.IP, 80).String(), http.HandlerFunc(hello)))
-		}
+	err := serve(&l)
+	if err == nil {
+		// Last: whoever can connect here finds a complete simulation.
+		_, err = l.open("", "unix", Socket(s.dir), s.control())
 	}
-	// Last: whoever can connect here finds a complete simulation.
-	errs = append(errs, l.serve("", "unix", Socket(s.dir), s.control()))
-	err := errors.Join(errs...)
 	if err == nil {
 		select {
 		case <-ctx.Done():
@@ -39,6 +36,22 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	s.fabric.Close()
 	return err
+}
+
+// serveFabric listens where the hosts of the simulation look.
+func (s *Server) serveFabric(l *listeners) error {
+	s.endpoints = Endpoints{EC2: EC2Endpoint}
+	_, err := l.open(s.dir.Router(), "tcp4", fabric.IMDSAddr+":80", s.imds())
+	errs := []error{err}
+	_, err = l.open(s.dir.Router(), "tcp4", fmt.Sprintf("%s:%d", fabric.EC2Addr, fabric.EC2Port), s.sim.Handler())
+	errs = append(errs, err)
+	for _, e := range s.topo.External {
+		if e.HTTP {
+			_, err = l.open(s.dir.Net(e.Name), "tcp4", netip.AddrPortFrom(e.IP, 80).String(), http.HandlerFunc(hello))
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Server) imds() http.Handler {
@@ -63,10 +76,11 @@ type listeners struct {
 	errs    chan error // has room for every server, so that none waits at its end
 }
 
-// serve listens in a network namespace, or in the process's own if ns is empty.
-func (l *listeners) serve(ns, network, addr string, h http.Handler) error {
+// open serves in a network namespace, or in the process's own if ns is empty,
+// and says on which address.
+func (l *listeners) open(ns, network, addr string, h http.Handler) (string, error) {
 	var ln net.Listener
-	open := func() (err error) {
+	listen := func() (err error) {
 		ln, err = net.Listen(network, addr)
 		return err
 	}
@@ -74,11 +88,11 @@ func (l *listeners) serve(ns, network, addr string, h http.Handler) error {
 	if ns == "" {
 		in = func(f func() error) error { return f() }
 	}
-	if err := in(open); err != nil {
-		return fmt.Errorf("listening on %s: %w", addr, err)
+	if err := in(listen); err != nil {
+		return "", fmt.Errorf("listening on %s: %w", addr, err)
 	}
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	l.servers = append(l.servers, srv)
 	go func() { l.errs <- srv.Serve(ln) }()
-	return nil
+	return ln.Addr().String(), nil
 }

@@ -31,7 +31,10 @@ type Server struct {
 	dir    instance.Dir
 	topo   topology.Topology
 	sim    *ec2.Sim
-	fabric *fabric.Fabric
+	fabric packets
+	plain  bool // without fabric
+
+	endpoints Endpoints
 }
 
 // New makes everything that the topology says. dir exists and is empty.
@@ -49,22 +52,23 @@ func New(dir instance.Dir, topo topology.Topology) (*Server, error) {
 			Name: e.Name, Gateway: e.Gateway, IP: e.IP, Internet: e.Gateway == topo.InternetGateway,
 		})
 	}
-	var err error
-	if s.fabric, err = fabric.New(config); err != nil {
+	net, err := fabric.New(config)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.start(hosts); err != nil {
-		s.fabric.Close()
+	s.fabric = net
+	if err := s.start(net, hosts); err != nil {
+		net.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Server) start(hosts map[string]host) (err error) {
+func (s *Server) start(net *fabric.Fabric, hosts map[string]host) (err error) {
 	if s.sim, err = ec2.New(s.topo); err != nil {
 		return err
 	}
-	if err := s.fabric.Apply(s.sim.Network()); err != nil {
+	if err := net.Apply(s.sim.Network()); err != nil {
 		return err
 	}
 	for host, h := range hosts {
@@ -77,10 +81,10 @@ func (s *Server) start(hosts map[string]host) (err error) {
 			return fmt.Errorf("making NAT gateway %s: %w", n.Name, err)
 		}
 	}
-	if err := s.fabric.Ready(slices.Collect(maps.Keys(hosts)), linkLimit); err != nil {
+	if err := net.Ready(slices.Collect(maps.Keys(hosts)), linkLimit); err != nil {
 		return err
 	}
-	s.sim.OnChange(s.fabric.Apply)
+	s.sim.OnChange(net.Apply)
 	return nil
 }
 
