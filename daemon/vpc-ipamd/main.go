@@ -20,7 +20,6 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/cloud"
 	"github.com/vpcchain/vpcchain/daemon/internal/config"
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
-	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/daemon/internal/server"
 	"github.com/vpcchain/vpcchain/daemon/internal/snatkeep"
@@ -75,16 +74,11 @@ func serve(ctx context.Context, c config.Config, socket, stateDir string, log *s
 		return err
 	}
 	defer host.Close()
-	var placement *eni.Placement
-	if c.CustomNet {
-		if placement, err = config.ReadENIConfig(c.ENIConfig); err != nil {
-			return err
-		}
-	}
+	places, followPlaces := placing(c, aws, log)
 	nat := snatkeep.New(filepath.Join(stateDir, "node.json"), log)
 	e := engine.New(engine.Deps{
 		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host, Store: store, StateDir: stateDir, Log: log,
-		Placement: placement, Forget: snat.ForgetPods, FactsChanged: nat.Poke,
+		Groups: aws, Placement: places, Forget: snat.ForgetPods, FactsChanged: nat.Poke,
 	})
 	if err := e.Start(ctx); err != nil {
 		return err
@@ -97,6 +91,7 @@ func serve(ctx context.Context, c config.Config, socket, stateDir string, log *s
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.Run(ctx) })
 	group.Go(func() error { return nat.Run(ctx) })
+	group.Go(func() error { return followPlaces(ctx) })
 	group.Go(func() error { return rpc.Serve(listener) })
 	group.Go(func() error {
 		<-ctx.Done()

@@ -55,7 +55,7 @@ func CustomNetworking(ctx context.Context, l *lab.Lab, node string) ([]string, e
 	if err := os.WriteFile(file, []byte(eniConfig), 0o644); err != nil {
 		return nil, err
 	}
-	if _, err := l.Exec(ctx, node, "install", "-D", "-m", "644", file, "/etc/vpc-cni/eniconfig.yaml"); err != nil {
+	if _, err := l.Exec(ctx, node, "install", "-D", "-m", "644", file, "/etc/vpc-cni/eniconfigs/us-west-2a.yaml"); err != nil {
 		return nil, err
 	}
 	return []string{"AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG=true", "MAX_ENI=2"}, nil

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -28,9 +27,8 @@ type Config struct {
 	VethPrefix string        // AWS_VPC_K8S_CNI_VETHPREFIX
 	External   []netip.Prefix
 	LogLevel   slog.Level
-	CustomNet  bool       // AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG: pods' ENIs go where an ENIConfig says
-	ENIConfig  string     // ENI_CONFIG_FILE: path of that ENIConfig
-	SNAT       snat.Texts // settings of the outbound NAT, under their conflist names
+	Placing
+	SNAT snat.Texts // settings of the outbound NAT, under their conflist names
 }
 
 // Setting is one environment variable.
@@ -45,7 +43,7 @@ type Setting struct {
 
 // Settings lists every variable that Parse reads.
 func Settings() []Setting {
-	return []Setting{
+	return append([]Setting{
 		{
 			"WARM_ENI_TARGET", "1", "a whole number from 0", "whole spare ENIs to keep; without effect when WARM_IP_TARGET or MINIMUM_IP_TARGET is set",
 			number(0, 1000, func(c *Config, n int) { c.WarmENI = n }),
@@ -74,26 +72,12 @@ func Settings() []Setting {
 			"AWS_VPC_K8S_CNI_VETHPREFIX", vpcnet.VethPrefix, "1 to 4 characters; not eth, vlan, lo", "prefix of the host veth names",
 			func(c *Config, v string) error { c.VethPrefix = v; return vpcnet.CheckVethPrefix(v) },
 		},
-		{
-			"AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", "false", "true or false", "ENIs for pods go into the subnet and security groups of an ENIConfig, and the primary ENI carries no pods",
-			func(c *Config, v string) (err error) { c.CustomNet, err = strconv.ParseBool(v); return err },
-		},
-		{
-			"ENI_CONFIG_FILE", "/etc/vpc-cni/eniconfig.yaml", "an absolute path", "file with the ENIConfig of this node",
-			func(c *Config, v string) error {
-				c.ENIConfig = v
-				if !filepath.IsAbs(v) {
-					return errors.New("not an absolute path")
-				}
-				return nil
-			},
-		},
 		{"AWS_EXTERNAL_SERVICE_CIDRS", "", "IPv4 CIDRs, separated by commas", "destinations that always leave by the primary ENI", external},
 		{
 			"AWS_VPC_K8S_CNI_LOGLEVEL", "INFO", "DEBUG, INFO, WARN, ERROR", "least level of the log lines",
 			func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) },
 		},
-	}
+	}, placing()...)
 }
 
 func number(least, most int, set func(*Config, int)) func(*Config, string) error {

@@ -129,7 +129,7 @@ func (in Input) grow(short int) []Action {
 		return room // a whole ENI is the unit of WARM_ENI_TARGET
 	}
 	for _, e := range in.Pool.ENIs {
-		if room := per - len(e.Slots) - busy[e.ID]; short > 0 && room > 0 && !e.Reserved {
+		if room := per - len(e.Slots) - busy[e.ID]; short > 0 && room > 0 && !e.Reserved && !e.Full {
 			n := unit(room)
 			out = append(out, Action{Kind: Assign, ENI: e.ID, Count: n})
 			short -= n
@@ -160,7 +160,7 @@ func (in Input) shrink() []Action {
 	gone := map[string]bool{}
 	for _, e := range byUse {
 		free := e.Count(pool.Free)
-		if e.IsPrimary() || e.Age < minAge || free != len(e.Slots) || free > over() {
+		if e.IsPrimary() || e.Reserved || e.Age < minAge || free != len(e.Slots) || free > over() {
 			continue
 		}
 		out = append(out, Action{Kind: Remove, ENI: e.ID})

@@ -35,7 +35,7 @@ func (e *Engine) start(ctx context.Context, a decide.Action) {
 			e.backoff.succeeded()
 			e.serveWaiters(time.Now())
 		} else if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
-			wait := e.backoff.failed(err, time.Now())
+			wait := e.failed(err, time.Now())
 			e.Log.Warn(a.String(), "error", err, "again_in", wait)
 		}
 		e.mu.Unlock()
@@ -67,11 +67,13 @@ func (e *Engine) assignTo(ctx context.Context, a decide.Action) error {
 	if isA(err, eni.ErrSubnetFull) && a.Count > 1 {
 		addrs, err = e.Addresses.Assign(ctx, a.ENI, 1)
 	}
-	if err != nil {
-		return err
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	m, _ := e.pool.ENI(a.ENI)
+	if err != nil {
+		return inSubnet(m.SubnetID, err)
+	}
+	e.places.succeeded(m.SubnetID)
 	e.pool.AddAddresses(a.ENI, addrs)
 	return nil
 }
@@ -91,18 +93,19 @@ func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 // calls are heard out when the daemon stops. An ENI that is attached by then is
 // finished, which takes less than to undo it; the next daemon finds it.
 func (e *Engine) createENI(ctx context.Context, count int) (err error) {
+	place, err := e.place(ctx)
+	if err != nil {
+		return err
+	}
 	device := e.takeDevice()
 	defer e.giveDevice(device)
 	late, cancel := outlive(ctx)
 	defer cancel()
-	place := e.placement()
 	made, err := e.ENIs.Create(late, eni.CreateSpec{
-		SubnetID: place.SubnetID, Groups: place.Groups, Addresses: count, Description: "aws-K8S-" + e.node.InstanceID,
-		ClientToken: rand.Text(), Tags: map[string]string{
-			"node.k8s.amazonaws.com/instance_id": e.node.InstanceID,
-			"node.k8s.amazonaws.com/createdAt":   time.Now().UTC().Format(time.RFC3339),
-		},
+		SubnetID: place.SubnetID, Groups: place.Groups, Addresses: room(place, count), Description: "aws-K8S-" + e.node.InstanceID,
+		ClientToken: rand.Text(), Tags: e.tags(time.Now()),
 	})
+	err = notThere(place.SubnetID, err)
 	attachment := ""
 	defer func() {
 		if err != nil && made.ID != "" { // beside an id an error says that the ENI exists
@@ -122,6 +125,7 @@ func (e *Engine) createENI(ctx context.Context, count int) (err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.pool.AddENI(made, time.Now())
+	e.places.succeeded(place.SubnetID)
 	return nil
 }
 
@@ -147,18 +151,6 @@ func (e *Engine) discard(ctx context.Context, id, attachment string) error {
 		return fmt.Errorf("undoing: %w", err)
 	}
 	return nil
-}
-
-// placement is where the next ENI goes.
-func (e *Engine) placement() eni.Placement {
-	if e.Placement == nil {
-		return eni.Placement{SubnetID: e.node.SubnetID, Groups: e.node.Groups}
-	}
-	p := *e.Placement
-	if len(p.Groups) == 0 {
-		p.Groups = e.node.Groups
-	}
-	return p
 }
 
 // takeDevice reserves the lowest device index that no ENI has or will have.

@@ -76,9 +76,9 @@ type Deps struct {
 	Metadata  Metadata
 	Host      Host
 	Store     Store
-	// Placement is where ENIs for pods go; nil: beside the primary one, which
-	// then carries pods as well.
-	Placement *eni.Placement
+	Groups    Groups
+	// Placement says where ENIs for pods go; nil: beside the primary one.
+	Placement Placement
 	// Forget drops the tracked connections of addresses that were released.
 	Forget func([]netip.Addr) (int, error)
 	// FactsChanged is called after node.json was replaced.
@@ -101,6 +101,8 @@ type Engine struct {
 	devices  map[int]bool // device indexes that ENIs being made will take
 	serial   int
 	backoff  backoff
+	places   places  // where ENIs could not grow lately
+	groups   backoff // of changing security groups
 	look     looking
 	links    map[string]hostnet.Link
 	primary  hostnet.Link
@@ -118,10 +120,10 @@ type Engine struct {
 func New(d Deps) *Engine {
 	e := &Engine{
 		Deps: d, pool: pool.New(d.Config.Cooldown), inFlight: map[int]decide.Action{}, devices: map[int]bool{},
-		asking: map[vpcnet.Attachment]*asking{},
-		links:  map[string]hostnet.Link{}, wake: make(chan struct{}, 1),
+		asking: map[vpcnet.Attachment]*asking{}, places: places{},
+		links: map[string]hostnet.Link{}, wake: make(chan struct{}, 1),
 	}
-	if d.Placement != nil {
+	if d.Config.CustomNet {
 		e.pool.ReservePrimary()
 	}
 	e.status.Store(&Status{State: Unavailable, Reason: "vpc-ipamd is starting"})

@@ -28,9 +28,9 @@ func (e *Engine) keepFacts(ctx context.Context) {
 			continue // without an answer the facts stay as they are
 		}
 		was := e.node.VPCCIDRs
-		e.node.VPCCIDRs = node.VPCCIDRs
+		e.setCIDRs(node.VPCCIDRs)
 		if err := e.writeFacts(); err != nil {
-			e.node.VPCCIDRs = was // tried again with the next tick
+			e.setCIDRs(was) // tried again with the next tick
 			e.Log.Warn("writing the node facts", "error", err)
 			continue
 		}
@@ -39,6 +39,12 @@ func (e *Engine) keepFacts(ctx context.Context) {
 			e.FactsChanged()
 		}
 	}
+}
+
+func (e *Engine) setCIDRs(cidrs []netip.Prefix) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.node.VPCCIDRs = cidrs
 }
 
 // forget drops the tracked connections of released addresses until ctx ends, all

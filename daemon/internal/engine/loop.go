@@ -27,6 +27,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.actions.Go(func() { e.keepFacts(ctx) })
 	e.actions.Go(func() { e.forget(ctx) })
+	e.actions.Go(func() { e.followGroups(ctx) })
+	e.actions.Go(func() { e.followPlacement(ctx) })
 	for {
 		e.once(ctx)
 		timer := time.NewTimer(e.next(time.Now()))
@@ -94,7 +96,7 @@ func (e *Engine) next(now time.Time) time.Duration {
 	if e.look.stale && e.look.until.After(now) {
 		wait = min(wait, e.look.until.Sub(now))
 	}
-	return max(wait, time.Millisecond)
+	return max(e.places.wait(now, wait), time.Millisecond)
 }
 
 // decide picks the actions to start and books them; the caller holds the lock.
@@ -106,7 +108,7 @@ func (e *Engine) decide(now time.Time) []decide.Action {
 	for _, a := range e.inFlight {
 		in.InFlight = append(in.InFlight, a)
 	}
-	actions := decide.Decide(in)
+	actions := e.allowed(in, now)
 	if len(in.InFlight)+len(actions) == 0 {
 		e.backoff.forget(now)
 	}
@@ -147,6 +149,9 @@ func (e *Engine) desired(now time.Time) hostnet.Desired {
 	e.mu.Unlock()
 	d := hostnet.Desired{Primary: e.node.PrimaryIP, PrimaryMAC: e.node.PrimaryMAC, MTU: e.Config.ENIMTU, External: e.Config.External}
 	for _, m := range s.ENIs {
+		if m.Unmanaged() && m.Count(pool.Used) == 0 {
+			continue // nothing of ours is on it
+		}
 		d.ENIs = append(d.ENIs, hostnet.ENI{ID: m.ID, MAC: m.MAC, Card: m.Card, Device: m.Device, Primary: m.Primary, Subnet: m.Subnet})
 		table := vpcnet.ENITable(m.Card, m.Device)
 		for _, slot := range m.Slots {

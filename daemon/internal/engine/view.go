@@ -47,11 +47,12 @@ func (e *Engine) judge(now time.Time) Status {
 		}
 	}
 	wrong := append([]string(nil), e.degraded...)
-	for _, b := range []backoff{e.backoff, e.look.backoff} {
+	for _, b := range []backoff{e.backoff, e.look.backoff, e.groups} {
 		if b.last != nil {
 			wrong = append(wrong, b.reason())
 		}
 	}
+	wrong = append(wrong, e.places.reasons()...)
 	switch {
 	case usable == 0 && e.stuck(now):
 		return Status{Unavailable, "no free address: " + e.shortage()}
@@ -73,11 +74,15 @@ func (e *Engine) stuck(now time.Time) bool {
 	if e.backoff.last != nil {
 		return true // also while it is tried again
 	}
-	return len(e.inFlight) == 0 && !slices.ContainsFunc(e.decideNow(now), helps) && e.pool.NextAvailable(now).IsZero()
+	if slices.ContainsFunc(e.decideNow(now), helps) {
+		return false
+	}
+	return len(e.places.reasons()) > 0 || len(e.inFlight) == 0 && e.pool.NextAvailable(now).IsZero()
 }
 
 func (e *Engine) decideNow(now time.Time) []decide.Action {
-	return decide.Decide(decide.Input{Pool: e.pool.Snapshot(now), Targets: e.targets(), Limits: e.limits, Waiters: max(len(e.waiters), 1)})
+	in := decide.Input{Pool: e.pool.Snapshot(now), Targets: e.targets(), Limits: e.limits, Waiters: max(len(e.waiters), 1)}
+	return e.places.without(in, func(b *backoff) bool { return b.last != nil })
 }
 
 // shortage says why there is no address, and what to do; the caller holds the lock.
@@ -94,9 +99,12 @@ func (e *Engine) shortage() string {
 	if len(unready) > 0 {
 		counts += "; " + strings.Join(unready, "; ")
 	}
+	reasons := e.places.reasons()
 	switch {
 	case e.backoff.last != nil:
 		return counts + "; growing fails: " + e.backoff.reason()
+	case len(reasons) > 0:
+		return counts + "; growing fails: " + strings.Join(reasons, "; ")
 	case len(e.inFlight) > 0:
 		return counts + "; the pool is growing: " + strings.Join(e.plan, ", ")
 	case len(unready) == 0 && len(e.decideNow(now)) == 0 && s.Count(pool.Cooling) == 0:

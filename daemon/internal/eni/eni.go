@@ -58,13 +58,6 @@ type Node struct {
 	Groups       []string // of the primary ENI
 }
 
-// Placement is where new ENIs for pods go, if not beside the primary one:
-// custom networking.
-type Placement struct {
-	SubnetID string
-	Groups   []string // security group ids; none: those of the primary ENI
-}
-
 // CreateSpec asks EC2 for a new ENI.
 type CreateSpec struct {
 	SubnetID    string

@@ -134,7 +134,7 @@ func (p *Pool) TakeAddresses(id string, addrs []netip.Addr) []netip.Addr {
 // TakeENI removes an ENI that nobody uses, so that it can be detached.
 func (p *Pool) TakeENI(id string) (eni.ENI, bool) {
 	m, ok := p.enis[id]
-	if !ok || m.IsPrimary() {
+	if !ok || m.IsPrimary() || m.Unmanaged() {
 		return eni.ENI{}, false
 	}
 	for _, a := range m.Addresses {
@@ -180,7 +180,7 @@ func (p *Pool) Assign(a vpcnet.Attachment, pod Pod, now time.Time) (Allocation, 
 		return *h, true
 	}
 	for _, m := range p.ordered() {
-		if !m.ready || p.reserved && m.IsPrimary() {
+		if !m.ready || p.reserves(m.ENI) {
 			continue
 		}
 		var best netip.Addr

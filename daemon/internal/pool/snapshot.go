@@ -11,7 +11,7 @@ import (
 type State int
 
 // An address is free, used by an attachment, cooling after use, or reserved: on
-// a primary ENI that carries no pods.
+// an ENI that carries no pods.
 const (
 	Free State = iota
 	Used
@@ -32,9 +32,12 @@ type ENI struct {
 	Slots []Address
 	// Reserved: no pod goes here.
 	Reserved bool
-	Ready    bool
-	Reason   string
-	Age      time.Duration
+	// Full: its subnet has no address to spare for now. The pool does not know
+	// such things; who decides on a snapshot fills it in.
+	Full   bool
+	Ready  bool
+	Reason string
+	Age    time.Duration
 }
 
 // Count is how many addresses of the ENI are in the state.
@@ -72,7 +75,10 @@ func (p *Pool) Snapshot(now time.Time) Snapshot {
 	var s Snapshot
 	seen := map[netip.Addr]bool{}
 	for _, m := range p.ordered() {
-		e := ENI{ENI: m.ENI, Ready: m.ready, Reason: m.reason, Age: now.Sub(m.since), Reserved: p.reserved && m.IsPrimary()}
+		e := ENI{ENI: m.ENI, Ready: m.ready, Reason: m.reason, Age: now.Sub(m.since), Reserved: p.reserves(m.ENI)}
+		if e.Unmanaged() {
+			e.Reason = "left alone: it has the tag " + eni.TagNoManage
+		}
 		for _, a := range m.Addresses {
 			seen[a] = true
 			slot := Address{Addr: a}

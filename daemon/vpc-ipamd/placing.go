@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/config"
+	"github.com/vpcchain/vpcchain/daemon/internal/engine"
+	"github.com/vpcchain/vpcchain/daemon/internal/placement"
+)
+
+// placing is where ENIs for pods go by the settings, and what follows a change
+// of it until its context ends.
+func placing(c config.Config, ec2 placement.Subnets, log *slog.Logger) (engine.Placement, func(context.Context) error) {
+	idle := func(context.Context) error { return nil }
+	switch {
+	case c.CustomNet:
+		dir := placement.NewDirectory(c.ENIConfigDir, log)
+		return &placement.Custom{
+			Configs: dir, LabelKey: c.LabelKey, AnnotationKey: c.AnnotationKey, Labels: c.Labels, Annotations: c.Annotations,
+			Hint: fmt.Sprintf("write it into a YAML file in %s (ENI_CONFIG_DIR), or name another one in NODE_LABELS=%s=<name>", c.ENIConfigDir, c.LabelKey),
+		}, dir.Run
+	case c.SubnetDiscovery:
+		return &placement.Discovery{EC2: ec2, Cluster: c.ClusterName, Log: log}, idle
+	}
+	return nil, idle
+}
