@@ -30,7 +30,7 @@ test: packages-test build $(LINT) $(SUM) ## Lint, unit, kernel and end-to-end te
 	$(SUM) -step lint $(STATE) $(LINT) run ./...; \
 	$(SUM) -step verify $(STATE) $(MAKE) --no-print-directory verify; \
 	$(SUM) -race $(STATE) $(UNIT); \
-	$(SUM) -p 1 $(STATE) ./integration/conformance ./integration/e2e; \
+	$(SUM) -p 1 $(STATE) ./integration/targets ./integration/conformance ./integration/e2e; \
 	echo "$$((SECONDS - start)) s"; \
 	$(SUM) -close $(STATE)
 

@@ -20,13 +20,10 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/cloud"
 	"github.com/vpcchain/vpcchain/daemon/internal/config"
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
-	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/daemon/internal/server"
-	"github.com/vpcchain/vpcchain/daemon/internal/snatkeep"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 	"github.com/vpcchain/vpcchain/pkg/nodefacts"
-	"github.com/vpcchain/vpcchain/pkg/snat"
 )
 
 func main() { os.Exit(run()) }
@@ -34,6 +31,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	socket := flag.String("socket", ipamapi.DefaultSocket, "unix socket to serve the plugins on")
 	stateDir := flag.String("state-dir", nodefacts.Dir, "directory of the state, the node facts and the spool")
+	noHost := flag.Bool("no-host", false, "leave the kernel alone and count every ENI's link as there: for a simulated EC2, without root")
 	flag.Parse()
 	c, err := config.Parse(os.Getenv)
 	if err != nil {
@@ -44,7 +42,7 @@ func run() int {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := serve(ctx, c, *socket, *stateDir, log); err != nil {
+	if err := serve(ctx, c, options{*socket, *stateDir, *noHost}, log); err != nil {
 		log.Error("stopped", "error", err)
 		return 1
 	}
@@ -52,12 +50,18 @@ func run() int {
 	return 0
 }
 
-func serve(ctx context.Context, c config.Config, socket, stateDir string, log *slog.Logger) (err error) {
-	if err := os.MkdirAll(stateDir, 0o755); err != nil {
+// options are the command line's.
+type options struct {
+	socket, stateDir string
+	noHost           bool
+}
+
+func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (err error) {
+	if err := os.MkdirAll(o.stateDir, 0o755); err != nil {
 		return err
 	}
 	// The lock of the state file is what keeps two daemons apart; all else comes after it.
-	store, err := state.Open(filepath.Join(stateDir, "ipamd.db"))
+	store, err := state.Open(filepath.Join(o.stateDir, "ipamd.db"))
 	if err != nil {
 		return err
 	}
@@ -69,28 +73,29 @@ func serve(ctx context.Context, c config.Config, socket, stateDir string, log *s
 	if err != nil {
 		return err
 	}
-	host, err := hostnet.New(hostnet.Options{StateDir: stateDir})
-	if err != nil {
-		return err
+	host := noKernel()
+	if !o.noHost {
+		if host, err = openKernel(o.stateDir, log); err != nil {
+			return err
+		}
 	}
-	defer host.Close()
+	defer host.close()
 	places, followPlaces := placing(c, aws, log)
-	nat := snatkeep.New(filepath.Join(stateDir, "node.json"), log)
 	e := engine.New(engine.Deps{
-		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host, Store: store, StateDir: stateDir, Log: log,
-		Groups: aws, Placement: places, Forget: snat.ForgetPods, FactsChanged: nat.Poke,
+		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, StateDir: o.stateDir, Log: log,
+		Groups: aws, Placement: places, Forget: host.forget, FactsChanged: host.factsUp,
 	})
 	if err := e.Start(ctx); err != nil {
 		return err
 	}
-	listener, err := server.Listen(socket)
+	listener, err := server.Listen(o.socket)
 	if err != nil {
 		return err
 	}
-	rpc := server.New(e, nat)
+	rpc := server.New(e, host.nat)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.Run(ctx) })
-	group.Go(func() error { return nat.Run(ctx) })
+	group.Go(func() error { return host.keepNAT(ctx) })
 	group.Go(func() error { return followPlaces(ctx) })
 	group.Go(func() error { return rpc.Serve(listener) })
 	group.Go(func() error {
