@@ -27,6 +27,16 @@ func (c *Client) Describe(ctx context.Context) ([]eni.ENI, error) {
 	}}})
 }
 
+// Available returns the ENIs with all of the tags that are attached to nothing:
+// of this instance, or of a cluster.
+func (c *Client) Available(ctx context.Context, tags map[string]string) ([]eni.ENI, error) {
+	filters := []types.Filter{{Name: aws.String("status"), Values: []string{string(types.NetworkInterfaceStatusAvailable)}}}
+	for _, t := range toTags(tags) {
+		filters = append(filters, types.Filter{Name: aws.String("tag:" + *t.Key), Values: []string{*t.Value}})
+	}
+	return c.describe(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: filters})
+}
+
 func (c *Client) describe(ctx context.Context, in *ec2.DescribeNetworkInterfacesInput) ([]eni.ENI, error) {
 	const api = "DescribeNetworkInterfaces"
 	var raw []types.NetworkInterface

@@ -53,6 +53,10 @@ var classes = map[string]error{ //nolint:gochecknoglobals // a table that nothin
 	"ExpiredToken":                      eni.ErrUnauthorized,
 	"RequestExpired":                    eni.ErrUnauthorized,
 	"OptInRequired":                     eni.ErrUnauthorized,
+	"InternalError":                     eni.ErrNoAnswer, // EC2 failed, at whatever point
+	"InternalFailure":                   eni.ErrNoAnswer,
+	"ServiceUnavailable":                eni.ErrNoAnswer,
+	"Unavailable":                       eni.ErrNoAnswer,
 }
 
 func classOf(code string) error {
@@ -74,13 +78,18 @@ func wrap(api string, err error) error {
 	var ae smithy.APIError
 	if !errors.As(err, &ae) {
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("EC2 %s: no answer in time: %w", api, err)
+			return noAnswerError{fmt.Errorf("EC2 %s: no answer in time: %w", api, err)}
 		}
-		return fmt.Errorf("EC2 %s: %w", api, err)
+		return noAnswerError{fmt.Errorf("EC2 %s: %w", api, err)}
 	}
 	message, _, _ := strings.Cut(ae.ErrorMessage(), " Encoded authorization failure message")
 	return &Error{API: api, Code: ae.ErrorCode(), Message: message, class: classOf(ae.ErrorCode()), cause: err}
 }
+
+// noAnswerError is a failure without EC2's word: the call may have been applied.
+type noAnswerError struct{ error }
+
+func (e noAnswerError) Unwrap() []error { return []error{eni.ErrNoAnswer, e.error} }
 
 // hasCode tells whether err is EC2's refusal with the code.
 func hasCode(err error, code string) bool {

@@ -15,6 +15,8 @@ var (
 	ErrENILimit = errors.New("the ENI limit is reached")
 	// ErrNotFound: the ENI, attachment, subnet or group does not exist (any more).
 	ErrNotFound = errors.New("not found in EC2")
+	// ErrNoAnswer: nobody knows whether EC2 applied the call.
+	ErrNoAnswer = errors.New("EC2 did not answer")
 	// ErrUnauthorized: the credentials are missing, expired, or not allowed the call.
 	ErrUnauthorized = errors.New("not allowed by IAM")
 )
