@@ -1,190 +1,178 @@
 package decide
 
 import (
-	"encoding/csv"
-	"fmt"
-	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
-	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
-// world executes actions at once on a pool, as an EC2 without delays would.
-type world struct {
-	p      *pool.Pool
-	now    time.Time
-	limits eni.Limits
-	enis   []eni.ENI
-	next   netip.Addr
-	steps  int
-}
-
-func newWorld(limits eni.Limits) *world {
-	w := &world{p: pool.New(30 * time.Second), now: time.Unix(1e9, 0), limits: limits, next: netip.MustParseAddr("10.0.0.10")}
-	w.attach(0)
+// grown is a t3.small after so many pods have come, one after another.
+func grown(t *testing.T, targets Targets, prefixes bool, pods int) *world {
+	t.Helper()
+	w := newWorld(eni.Limits{ENIs: 3, IPv4PerENI: 4}, targets, prefixes)
+	w.converge(t)
+	for i := range pods {
+		if !w.pod(i) {
+			t.Fatalf("no address for pod %d", i)
+		}
+		w.converge(t)
+	}
 	return w
 }
 
-func (w *world) addrs(n int) []netip.Addr {
-	var out []netip.Addr
-	for range n {
-		out = append(out, w.next)
-		w.next = w.next.Next()
-	}
-	return out
-}
-
-func (w *world) attach(n int) {
-	w.enis = append(w.enis, eni.ENI{ID: fmt.Sprintf("eni-%d", len(w.enis)), Device: len(w.enis), Addresses: w.addrs(n)})
-	w.sync()
-}
-
-func (w *world) sync() {
-	w.p.SetENIs(w.enis, w.now)
-	for _, e := range w.enis {
-		w.p.SetReady(e.ID, true, "")
-	}
-}
-
-func (w *world) do(t testing.TB, a Action) {
-	t.Helper()
-	i := slices.IndexFunc(w.enis, func(e eni.ENI) bool { return e.ID == a.ENI })
-	switch a.Kind {
-	case Assign:
-		w.enis[i].Addresses = append(w.enis[i].Addresses, w.addrs(a.Count)...)
-	case Create:
-		w.attach(a.Count)
-	case Unassign:
-		taken := w.p.TakeAddresses(a.ENI, a.Addrs)
-		if len(taken) != len(a.Addrs) {
-			t.Fatalf("%v takes an address that is in use", a)
-		}
-		w.enis[i].Addresses = slices.DeleteFunc(w.enis[i].Addresses, func(x netip.Addr) bool { return slices.Contains(taken, x) })
-	case Remove:
-		if _, ok := w.p.TakeENI(a.ENI); !ok {
-			t.Fatalf("%v takes an ENI that is in use", a)
-		}
-		w.enis = slices.Delete(w.enis, i, i+1)
-	}
-	for _, e := range w.enis {
-		if len(e.Addresses) > w.limits.Secondary() {
-			t.Fatalf("%v overfills %s", a, e.ID)
-		}
-	}
-	if len(w.enis) > w.limits.ENIs {
-		t.Fatalf("%v exceeds the instance's ENIs", a)
-	}
-	w.sync()
-}
-
-// converge runs Decide until it has nothing to do.
-func (w *world) converge(t testing.TB, targets Targets) {
-	t.Helper()
-	for w.steps = 0; w.steps < 100; w.steps++ {
-		w.now = w.now.Add(2 * time.Minute)
-		actions := Decide(Input{Pool: w.p.Snapshot(w.now), Targets: targets, Limits: w.limits, Shrink: true})
-		if len(actions) == 0 {
-			return
-		}
-		for _, a := range actions {
-			w.do(t, a)
-		}
-	}
-	t.Fatalf("no convergence with %+v", targets)
-}
-
-func (w *world) pod(i int) bool {
-	_, ok := w.p.Assign(vpcnet.Attachment{Network: "n", ContainerID: strconv.Itoa(i), IfName: "eth0"}, pool.Pod{}, w.now)
-	return ok
-}
-
-func (w *world) perENI() []int {
-	var out []int
-	for _, e := range w.enis {
-		if len(e.Addresses) > 0 || len(w.enis) == 1 {
-			out = append(out, len(e.Addresses))
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
 // Rows of the AWS VPC CNI's documentation: attached ENIs and addresses for
-// given targets and pods, t3.small.
+// given targets and pods.
 func TestWarmTargets(t *testing.T) {
-	f, err := os.Open("testdata/warm-targets.csv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	num := func(s string) int { n, _ := strconv.Atoi(s); return n }
-	for _, r := range rows[1:] {
+	for _, r := range readCSV(t, "testdata/warm-targets.csv") {
 		t.Run(strings.Join(r[:5], ","), func(t *testing.T) {
-			w := newWorld(eni.Limits{ENIs: 3, IPv4PerENI: 4})
-			targets := Targets{WarmENI: num(r[1]), WarmIP: num(r[2]), MinimumIP: num(r[3])}
-			w.converge(t, targets)
-			for i := range num(r[4]) {
-				w.converge(t, targets)
-				if !w.pod(i) {
-					t.Fatalf("no address for pod %d", i)
-				}
-			}
-			w.converge(t, targets)
+			w := grown(t, Targets{WarmENI: num(r[1]), WarmIP: num(r[2]), MinimumIP: num(r[3])}, false, num(r[4]))
 			s := w.p.Snapshot(w.now)
-			var want []int
+			var want, got []int
 			for n := range strings.SplitSeq(r[8], "/") {
 				want = append(want, num(n))
 			}
+			for _, e := range w.enis {
+				got = append(got, len(e.Addresses))
+			}
 			slices.Sort(want)
-			if len(w.enis) != num(r[5]) || s.Total() != num(r[6]) || s.Count(pool.Free) != num(r[7]) || !slices.Equal(w.perENI(), want) {
-				t.Errorf("%d ENIs, %d addresses, %d unused, %v per ENI; want %s", len(w.enis), s.Total(), s.Count(pool.Free), w.perENI(), r[5:])
+			slices.Sort(got)
+			if len(w.enis) != num(r[5]) || s.Total() != num(r[6]) || s.Count(pool.Free) != num(r[7]) || !slices.Equal(got, want) {
+				t.Errorf("%d ENIs, %d addresses, %d unused, %v per ENI; want %s", len(w.enis), s.Total(), s.Count(pool.Free), got, r[5:])
 			}
 		})
 	}
 }
 
-// Whatever the targets and the pods' coming and going, the pool converges and
-// ends on its target or at the instance's limit.
-func FuzzDecide(f *testing.F) {
-	f.Add(uint8(1), uint8(0), uint8(0), uint8(5), uint8(3))
-	f.Add(uint8(0), uint8(2), uint8(5), uint8(9), uint8(9))
-	f.Fuzz(func(t *testing.T, warmENI, warmIP, minIP, pods, leave uint8) {
-		targets := Targets{WarmENI: int(warmENI % 4), WarmIP: int(warmIP % 12), MinimumIP: int(minIP % 20)}
-		w := newWorld(eni.Limits{ENIs: 3, IPv4PerENI: 6})
-		held := 0
-		for i := range int(pods % 20) {
-			if !w.pod(i) {
-				w.converge(t, targets)
-				if !w.pod(i) {
-					continue
-				}
+// The same in prefix mode.
+func TestWarmPrefixTargets(t *testing.T) {
+	for _, r := range readCSV(t, "testdata/warm-prefix-targets.csv") {
+		t.Run(strings.Join(r[:5], ","), func(t *testing.T) {
+			w := grown(t, Targets{WarmPrefix: num(r[1]), WarmIP: num(r[2]), MinimumIP: num(r[3])}, true, num(r[4]))
+			s, prefixes := w.p.Snapshot(w.now), 0
+			for _, e := range w.enis {
+				prefixes += len(e.Prefixes)
 			}
-			held++
-		}
-		for i := range int(leave % 20) {
-			if _, ok := w.p.Release(vpcnet.Attachment{Network: "n", ContainerID: strconv.Itoa(i), IfName: "eth0"}, w.now); ok {
-				held--
+			if len(w.enis) != num(r[5]) || prefixes != num(r[6]) || s.Count(pool.Free) != num(r[7]) || s.Total() != 16*prefixes {
+				t.Errorf("%d ENIs, %d prefixes, %d addresses, %d unused; want %s", len(w.enis), prefixes, s.Total(), s.Count(pool.Free), r[5:])
 			}
-		}
-		w.converge(t, targets)
-		s := w.p.Snapshot(w.now)
-		if s.Count(pool.Used) != held || len(s.Lost) > 0 {
-			t.Fatalf("%d used, %d lost, %d held", s.Count(pool.Used), len(s.Lost), held)
-		}
-		in := Input{Pool: s, Targets: targets, Limits: w.limits}
-		if in.short() > 0 && s.Total() < 3*5 {
-			t.Fatalf("short by %d with room left: %d addresses", in.short(), s.Total())
-		}
-	})
+		})
+	}
+}
+
+// A burst is asked for at once, and what is under way is not asked for again.
+func TestBurst(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		limits   eni.Limits
+		targets  Targets
+		prefixes bool
+		waiters  int
+		want     string
+	}{
+		{"one prefix", eni.Limits{ENIs: 3, IPv4PerENI: 4}, Targets{WarmPrefix: 1}, true, 0, "assign 1 prefixes to eni-0"},
+		{"m5.4xlarge, 110 pods", eni.Limits{ENIs: 8, IPv4PerENI: 30}, Targets{WarmPrefix: 1, MaxPods: 110}, true, 110, "assign 7 prefixes to eni-0"},
+		{"a warm one besides", eni.Limits{ENIs: 8, IPv4PerENI: 30}, Targets{WarmPrefix: 1}, true, 17, "assign 3 prefixes to eni-0"},
+		{"m5.large, 27 pods", eni.Limits{ENIs: 3, IPv4PerENI: 10}, Targets{WarmIP: 1, MaxPods: 27}, false, 27, "assign 9 addresses to eni-0, create and attach an ENI with 9 addresses, create and attach an ENI with 9 addresses"},
+		{"a whole ENI, up to the maximum", eni.Limits{ENIs: 3, IPv4PerENI: 10}, Targets{WarmENI: 1, MaxPods: 11}, false, 11, "assign 9 addresses to eni-0, create and attach an ENI with 2 addresses"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(tc.limits, tc.targets, tc.prefixes)
+			in := w.input()
+			in.Waiters = tc.waiters
+			var texts []string
+			actions := Decide(in)
+			for _, a := range actions {
+				texts = append(texts, a.String())
+			}
+			if got := strings.Join(texts, ", "); got != tc.want {
+				t.Errorf("decided %s\nwant %s", got, tc.want)
+			}
+			if in.InFlight = actions; len(Decide(in)) > 0 {
+				t.Errorf("asked again: %v", Decide(in))
+			}
+		})
+	}
+}
+
+// A fragmented subnet gives single addresses on the same ENI, and prefixes again
+// later; then the single ones go back.
+func TestFragmentedSubnet(t *testing.T) {
+	w := newWorld(eni.Limits{ENIs: 3, IPv4PerENI: 30}, Targets{WarmPrefix: 1}, true)
+	w.blocks = 1
+	w.converge(t)
+	for i := range 10 {
+		w.pod(i)
+	}
+	w.converge(t)
+	if e := w.enis[0]; len(w.enis) != 1 || len(e.Prefixes) != 1 || len(e.Addresses) != 10 {
+		t.Errorf("%d ENIs, %d prefixes, %d addresses; want 1, 1, and 10 instead of a prefix", len(w.enis), len(e.Prefixes), len(e.Addresses))
+	}
+	calls := w.calls
+	w.fragmented[subnet] = false // time has passed, and nobody needs anything
+	w.converge(t)
+	if w.calls != calls {
+		t.Errorf("%d calls without need", w.calls-calls)
+	}
+	w.blocks = 10
+	w.pod(10)
+	w.converge(t)
+	if e := w.enis[0]; len(w.enis) != 1 || len(e.Prefixes) != 2 || len(e.Addresses) != 0 {
+		t.Errorf("%d ENIs, %d prefixes, %d addresses; want 1, 2, 0", len(w.enis), len(e.Prefixes), len(e.Addresses))
+	}
+}
+
+// A node that restarts in the other mode keeps its pods where they are, and what
+// is free changes its kind, on the same ENI.
+func TestModeSwitch(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		first bool
+		want  string // prefixes/addresses of the primary ENI, after the switch and when the pods have gone
+	}{{"to prefixes", false, "1/1 1/0"}, {"to addresses", true, "1/1 0/1"}} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(eni.Limits{ENIs: 2, IPv4PerENI: 3}, Targets{WarmIP: 1}, tc.first)
+			w.converge(t)
+			w.pod(0)
+			w.converge(t)
+			before, _ := w.p.Held(podOf(0))
+			w.restart(!tc.first)
+			w.converge(t)
+			if after, _ := w.p.Held(podOf(0)); after != before {
+				t.Errorf("the pod had %v and has %v", before, after)
+			}
+			got := shape(w)
+			w.p.Release(podOf(0), w.now)
+			w.converge(t)
+			if got += " " + shape(w); got != tc.want || len(w.enis) != 1 {
+				t.Errorf("%s on %d ENIs, want %s on 1", got, len(w.enis), tc.want)
+			}
+		})
+	}
+}
+
+func shape(w *world) string {
+	e := w.enis[0]
+	return string(rune('0'+len(e.Prefixes))) + "/" + string(rune('0'+len(e.Addresses)))
+}
+
+// An ENI with an address that rests, a young one, and the primary one stay.
+func TestNothingGoesTooEarly(t *testing.T) {
+	w := grown(t, Targets{WarmPrefix: 1}, true, 17)
+	for i := range 17 {
+		w.p.Release(podOf(i), w.now)
+	}
+	if got := Decide(w.input()); len(got) != 0 {
+		t.Errorf("while they rest: %v", got)
+	}
+	w.converge(t)
+	if s := w.p.Snapshot(w.now); len(w.enis) != 1 || s.Total() != 16 {
+		t.Errorf("%d ENIs, %d addresses; want 1 and 16", len(w.enis), s.Total())
+	}
+	w.attach(3, 0)
+	if got := Decide(w.input()); len(got) != 0 {
+		t.Errorf("with an ENI of this minute: %v", got)
+	}
 }

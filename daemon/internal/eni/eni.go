@@ -39,6 +39,13 @@ type Limits struct {
 	Hypervisor string
 }
 
+// PrefixBits is the size of a delegated IPv4 prefix: a /28, 16 addresses.
+const PrefixBits = 28
+
+// Prefixes tells whether EC2 delegates prefixes to an instance of the type: one
+// on Nitro or on bare metal, for which EC2 names no hypervisor.
+func (l Limits) Prefixes() bool { return l.Hypervisor != "xen" }
+
 // Secondary is how many addresses of an ENI can go to pods: all but the primary.
 func (l Limits) Secondary() int { return max(l.IPv4PerENI-1, 0) }
 

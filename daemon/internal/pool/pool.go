@@ -35,6 +35,7 @@ type Allocation struct {
 type Pool struct {
 	cooldown time.Duration
 	reserved bool // the primary ENI carries no pods
+	prefixes bool // addresses of prefixes are given out before single ones
 	enis     map[string]*member
 	held     map[vpcnet.Attachment]*Allocation
 	byAddr   map[netip.Addr]*Allocation
@@ -137,7 +138,7 @@ func (p *Pool) TakeENI(id string) (eni.ENI, bool) {
 	if !ok || m.IsPrimary() || m.Unmanaged() {
 		return eni.ENI{}, false
 	}
-	for _, a := range m.Addresses {
+	for a := range addresses(m.ENI) {
 		if p.byAddr[a] != nil {
 			return eni.ENI{}, false
 		}
@@ -173,27 +174,15 @@ func (p *Pool) ENI(id string) (eni.ENI, bool) {
 }
 
 // Assign gives the attachment an address, the same one again if it holds one.
-// It takes the primary ENI's first, whose pods need no routing rule, and of an
-// ENI the one that is unused for longest. It fails if no address is available.
+// It fails if no address is available.
 func (p *Pool) Assign(a vpcnet.Attachment, pod Pod, now time.Time) (Allocation, bool) {
 	if h, ok := p.held[a]; ok {
 		return *h, true
 	}
-	for _, m := range p.ordered() {
-		if !m.ready || p.reserves(m.ENI) {
-			continue
-		}
-		var best netip.Addr
-		for _, addr := range m.Addresses {
-			if p.available(addr, now) && (!best.IsValid() || p.freed[addr].Before(p.freed[best])) {
-				best = addr
-			}
-		}
-		if best.IsValid() {
-			h := &Allocation{Attachment: a, Addr: best, ENI: m.ID, Pod: pod, Since: now}
-			p.held[a], p.byAddr[best] = h, h
-			return *h, true
-		}
+	if addr, id, ok := p.pick(now); ok {
+		h := &Allocation{Attachment: a, Addr: addr, ENI: id, Pod: pod, Since: now}
+		p.held[a], p.byAddr[addr] = h, h
+		return *h, true
 	}
 	return Allocation{}, false
 }
@@ -249,7 +238,7 @@ func (p *Pool) Attachments(network string) []vpcnet.Attachment {
 func (p *Pool) NextAvailable(now time.Time) time.Time {
 	var next time.Time
 	for _, m := range p.enis {
-		for _, a := range m.Addresses {
+		for a := range addresses(m.ENI) {
 			if p.byAddr[a] != nil || p.available(a, now) {
 				continue
 			}

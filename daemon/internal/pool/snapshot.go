@@ -22,6 +22,7 @@ const (
 // Address is one address of a snapshot.
 type Address struct {
 	Addr   netip.Addr
+	Prefix netip.Prefix // that it is of; the zero one: EC2 assigned it by itself
 	State  State
 	Holder *Allocation // of a used one
 }
@@ -29,7 +30,7 @@ type Address struct {
 // ENI is an ENI of a snapshot.
 type ENI struct {
 	eni.ENI
-	Slots []Address
+	Slots []Address // single addresses first, then those of each prefix
 	// Reserved: no pod goes here.
 	Reserved bool
 	// Full: its subnet has no address to spare for now. The pool does not know
@@ -49,6 +50,39 @@ func (e ENI) Count(s State) int {
 		}
 	}
 	return n
+}
+
+// Block is a delegated prefix of a snapshot.
+type Block struct {
+	Prefix              netip.Prefix
+	Used, Cooling, Free int // addresses; of an ENI that carries no pods none is free
+}
+
+// Whole tells whether every address of the prefix is free: it can go back.
+func (b Block) Whole() bool { return b.Free == 1<<(b.Prefix.Addr().BitLen()-b.Prefix.Bits()) }
+
+// Blocks counts the addresses of the ENI's prefixes, in EC2's order.
+func (e ENI) Blocks() []Block {
+	var out []Block
+	for _, a := range e.Slots {
+		if !a.Prefix.IsValid() {
+			continue
+		}
+		if n := len(out); n == 0 || out[n-1].Prefix != a.Prefix {
+			out = append(out, Block{Prefix: a.Prefix})
+		}
+		b := &out[len(out)-1]
+		switch a.State {
+		case Used:
+			b.Used++
+		case Cooling:
+			b.Cooling++
+		case Free:
+			b.Free++
+		case Reserved:
+		}
+	}
+	return out
 }
 
 // Snapshot is the pool at one moment, for deciding and for showing.
@@ -79,9 +113,9 @@ func (p *Pool) Snapshot(now time.Time) Snapshot {
 		if e.Unmanaged() {
 			e.Reason = "left alone: it has the tag " + eni.TagNoManage
 		}
-		for _, a := range m.Addresses {
+		for a, b := range addresses(m.ENI) {
 			seen[a] = true
-			slot := Address{Addr: a}
+			slot := Address{Addr: a, Prefix: b}
 			switch h := p.byAddr[a]; {
 			case h != nil:
 				holder := *h
