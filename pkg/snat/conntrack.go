@@ -1,7 +1,6 @@
 package snat
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -65,48 +64,45 @@ func forget(match func(flow) bool) (int, error) {
 // parseFlow reads a conntrack message; ok is false for one that has no IPv4 tuple.
 func parseFlow(m []byte) (f flow, ok bool) {
 	const ctaZone = 18
-	if len(m) < 4 {
-		return flow{}, false
-	}
-	attrs, err := nl.ParseRouteAttr(m[4:])
+	attrs, err := messageAttrs(m)
 	if err != nil {
 		return flow{}, false
 	}
 	for _, a := range attrs {
-		switch a.Attr.Type & nl.NLA_TYPE_MASK {
+		switch a.kind {
 		case ctaTupleOrig:
-			f.src, f.dst = tuple(a.Value)
-			f.original = nl.NewRtAttr(unix.NLA_F_NESTED|ctaTupleOrig, a.Value)
+			f.src, f.dst = tuple(a.value)
+			f.original = nl.NewRtAttr(unix.NLA_F_NESTED|ctaTupleOrig, a.value)
 		case ctaTupleReply:
-			f.replySrc, _ = tuple(a.Value)
+			f.replySrc, _ = tuple(a.value)
 		case ctaStatus:
-			f.answered = len(a.Value) == 4 && binary.BigEndian.Uint32(a.Value)&ipsSeenReply != 0
+			f.answered = number32(a.value)&ipsSeenReply != 0
 		case ctaZone:
-			f.zoneID = nl.NewRtAttr(ctaZone, a.Value)
+			f.zoneID = nl.NewRtAttr(ctaZone, a.value)
 		}
 	}
 	return f, f.original != nil && f.src.IsValid() && f.dst.IsValid()
 }
 
 func tuple(raw []byte) (src, dst netip.Addr) {
-	parts, err := nl.ParseRouteAttr(raw)
+	parts, err := parseAttrs(raw)
 	if err != nil {
 		return src, dst
 	}
 	for _, p := range parts {
-		if p.Attr.Type&nl.NLA_TYPE_MASK != ctaTupleIP {
+		if p.kind != ctaTupleIP {
 			continue
 		}
-		addrs, err := nl.ParseRouteAttr(p.Value)
+		addrs, err := parseAttrs(p.value)
 		if err != nil {
 			return src, dst
 		}
 		for _, a := range addrs {
-			switch a.Attr.Type & nl.NLA_TYPE_MASK {
+			switch a.kind {
 			case ctaIPv4Src:
-				src, _ = netip.AddrFromSlice(a.Value)
+				src, _ = netip.AddrFromSlice(a.value)
 			case ctaIPv4Dst:
-				dst, _ = netip.AddrFromSlice(a.Value)
+				dst, _ = netip.AddrFromSlice(a.value)
 			}
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/userdata"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -35,13 +34,13 @@ func generation() (uint32, error) {
 		return 0, fmt.Errorf("asking for the generation of the nftables ruleset: %w", err)
 	}
 	for _, m := range msgs {
-		attrs, err := nl.ParseRouteAttr(m[4:])
+		attrs, err := messageAttrs(m)
 		if err != nil {
 			return 0, fmt.Errorf("reading the generation of the nftables ruleset: %w", err)
 		}
 		for _, a := range attrs {
-			if a.Attr.Type&nl.NLA_TYPE_MASK == unix.NFTA_GEN_ID && len(a.Value) == 4 {
-				return binary.BigEndian.Uint32(a.Value), nil
+			if a.kind == unix.NFTA_GEN_ID {
+				return number32(a.value), nil
 			}
 		}
 	}
@@ -66,20 +65,22 @@ func handles(table, chain string) ([]handle, error) {
 	}
 	var out []handle
 	for _, m := range msgs {
-		attrs, err := nl.ParseRouteAttr(m[4:])
+		attrs, err := messageAttrs(m)
 		if err != nil {
 			return nil, fmt.Errorf("reading nftables chain %s %s: %w", table, chain, err)
 		}
 		var h handle
 		of := ""
 		for _, a := range attrs {
-			switch a.Attr.Type & nl.NLA_TYPE_MASK {
+			switch a.kind {
 			case unix.NFTA_RULE_CHAIN:
-				of = nl.BytesToString(a.Value)
+				of = text(a.value)
 			case unix.NFTA_RULE_HANDLE:
-				h.number = binary.BigEndian.Uint64(a.Value)
+				if len(a.value) == 8 {
+					h.number = binary.BigEndian.Uint64(a.value)
+				}
 			case unix.NFTA_RULE_USERDATA:
-				h.comment, _ = userdata.GetString(a.Value, userdata.TypeComment)
+				h.comment = ruleComment(a.value)
 			}
 		}
 		if of == chain {
@@ -116,25 +117,25 @@ func readHook(name string) (h hook, ok bool, err error) {
 	if err != nil || len(msgs) == 0 {
 		return hook{}, false, fmt.Errorf("reading nftables chain %s %s: %w", tableName, name, err)
 	}
-	attrs, err := nl.ParseRouteAttr(msgs[0][4:])
+	attrs, err := messageAttrs(msgs[0])
 	if err != nil {
 		return hook{}, false, fmt.Errorf("reading nftables chain %s %s: %w", tableName, name, err)
 	}
 	for _, a := range attrs {
-		switch a.Attr.Type & nl.NLA_TYPE_MASK {
+		switch a.kind {
 		case unix.NFTA_CHAIN_TYPE:
-			h.kind = nl.BytesToString(a.Value)
+			h.kind = text(a.value)
 		case unix.NFTA_CHAIN_HOOK:
-			parts, err := nl.ParseRouteAttr(a.Value)
+			parts, err := parseAttrs(a.value)
 			if err != nil {
 				return hook{}, false, fmt.Errorf("reading nftables chain %s %s: %w", tableName, name, err)
 			}
 			for _, p := range parts {
-				switch p.Attr.Type & nl.NLA_TYPE_MASK {
+				switch p.kind {
 				case unix.NFTA_HOOK_HOOKNUM:
-					h.num = binary.BigEndian.Uint32(p.Value)
+					h.num = number32(p.value)
 				case unix.NFTA_HOOK_PRIORITY:
-					h.prio = int32(binary.BigEndian.Uint32(p.Value))
+					h.prio = int32(number32(p.value))
 				}
 			}
 		}
