@@ -22,7 +22,7 @@ func placing(c config.Config, ec2 placement.Subnets, log *slog.Logger) (engine.P
 			Hint: fmt.Sprintf("write it into a YAML file in %s (ENI_CONFIG_DIR), or name another one in NODE_LABELS=%s=<name>", c.ENIConfigDir, c.LabelKey),
 		}, dir.Run
 	case c.SubnetDiscovery:
-		return &placement.Discovery{EC2: ec2, Cluster: c.ClusterName, Log: log}, idle
+		return placement.NewDiscovery(ec2, c.ClusterName, log), idle
 	}
 	return nil, idle
 }

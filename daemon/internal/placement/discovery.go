@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
@@ -31,13 +30,22 @@ const keepFor = time.Minute
 
 // Discovery finds the subnets of the node's zone that may take ENIs.
 type Discovery struct {
-	EC2     Subnets
-	Cluster string // subnets of other clusters are left out; empty: none is
-	Log     *slog.Logger
-
-	mu   sync.Mutex // held over the call: who comes meanwhile wants the same answer
+	ec2     Subnets
+	cluster string
+	log     *slog.Logger
+	// turn has a value while nobody asks EC2: who comes meanwhile wants the same
+	// answer. A mutex would not end with a context.
+	turn chan struct{}
 	have []eni.Subnet
 	at   time.Time
+}
+
+// NewDiscovery asks ec2. Subnets of other clusters are left out; with an empty
+// cluster none is.
+func NewDiscovery(ec2 Subnets, cluster string, log *slog.Logger) *Discovery {
+	d := &Discovery{ec2: ec2, cluster: cluster, log: log, turn: make(chan struct{}, 1)}
+	d.turn <- struct{}{}
+	return d
 }
 
 // Changes never has a value: tags are read with the subnets.
@@ -47,22 +55,29 @@ func (d *Discovery) Changes() <-chan struct{} { return nil }
 // tell, what it told before is used, or the node's own subnet.
 func (d *Discovery) Places(ctx context.Context, node eni.Node) ([]eni.Placement, error) {
 	subnets, err := d.subnets(ctx, node)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
-		d.Log.Warn("looking for subnets for pods; the node's own must do", "error", err)
+		d.log.Warn("looking for subnets for pods; the node's own must do", "error", err)
 		return []eni.Placement{{SubnetID: node.SubnetID}}, nil
 	}
-	return Choose(subnets, node.SubnetID, d.Cluster)
+	return Choose(subnets, node.SubnetID, d.cluster)
 }
 
 func (d *Discovery) subnets(ctx context.Context, node eni.Node) ([]eni.Subnet, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	select {
+	case <-d.turn:
+		defer func() { d.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if len(d.have) > 0 && time.Since(d.at) < keepFor {
 		return d.have, nil
 	}
-	found, err := d.EC2.Subnets(ctx, node.VPCID, node.AZ)
-	if err != nil && len(d.have) > 0 && ctx.Err() == nil {
-		d.Log.Warn("looking for subnets for pods; those of before must do", "error", err)
+	found, err := d.ec2.Subnets(ctx, node.VPCID, node.AZ)
+	if err != nil && len(d.have) > 0 {
+		d.log.Warn("looking for subnets for pods; those of before must do", "error", err)
 		return d.have, nil
 	}
 	if err != nil {

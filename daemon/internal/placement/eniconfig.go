@@ -29,7 +29,7 @@ const (
 func parseAll(raw []byte) ([]ENIConfig, error) {
 	var out []ENIConfig
 	var errs []error
-	for i, doc := range regexp.MustCompile(`(?m)^---(\s.*)?$`).Split(string(raw), -1) {
+	for i, doc := range regexp.MustCompile(`(?m)^---([ \t].*)?$`).Split(string(raw), -1) {
 		c, ok, err := parse([]byte(doc))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("document %d: %w", i+1, err))
