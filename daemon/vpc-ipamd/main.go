@@ -82,7 +82,7 @@ func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (e
 	defer host.close()
 	places, followPlaces := placing(c, aws, log)
 	e := engine.New(engine.Deps{
-		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, StateDir: o.stateDir, Log: log,
+		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, Intents: store, StateDir: o.stateDir, Log: log,
 		Groups: aws, Placement: places, Forget: host.forget, FactsChanged: host.factsUp,
 	})
 	if err := e.Start(ctx); err != nil {

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/decide"
@@ -30,7 +28,7 @@ func (e *Engine) start(ctx context.Context, a decide.Action) {
 		err := e.do(ctx, a)
 		e.mu.Lock()
 		delete(e.inFlight, id)
-		e.look.stale = e.look.stale || err != nil && leavesDoubt(a, err)
+		e.look.stale = e.look.stale || err != nil && e.leavesDoubt(a, err)
 		if err == nil {
 			e.backoff.succeeded()
 			e.serveWaiters(time.Now())
@@ -78,81 +76,6 @@ func (e *Engine) assignTo(ctx context.Context, a decide.Action) error {
 	return nil
 }
 
-// grace is how long what an action has begun may go on when the daemon stops.
-const grace = 10 * time.Second
-
-// outlive is a context that ends grace after the given one.
-func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
-	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
-	return late, func() { stop(); cancel() }
-}
-
-// createENI makes an ENI and attaches it. What it made it removes again when a
-// later step fails. A call that is cancelled may be applied all the same, so the
-// calls are heard out when the daemon stops. An ENI that is attached by then is
-// finished, which takes less than to undo it; the next daemon finds it.
-func (e *Engine) createENI(ctx context.Context, count int) (err error) {
-	place, err := e.place(ctx)
-	if err != nil {
-		return err
-	}
-	device := e.takeDevice()
-	defer e.giveDevice(device)
-	late, cancel := outlive(ctx)
-	defer cancel()
-	made, err := e.ENIs.Create(late, eni.CreateSpec{
-		SubnetID: place.SubnetID, Groups: place.Groups, Addresses: room(place, count), Description: "aws-K8S-" + e.node.InstanceID,
-		ClientToken: rand.Text(), Tags: e.tags(time.Now()),
-	})
-	err = notThere(place.SubnetID, err)
-	attachment := ""
-	defer func() {
-		if err != nil && made.ID != "" { // beside an id an error says that the ENI exists
-			err = errors.Join(err, e.undo(ctx, made.ID, attachment))
-		}
-	}()
-	if err = errors.Join(err, ctx.Err()); err != nil {
-		return err
-	}
-	if attachment, err = e.ENIs.Attach(late, made.ID, 0, device); err != nil {
-		return err
-	}
-	if err = e.ENIs.DeleteWithInstance(late, made.ID, attachment); err != nil {
-		return err
-	}
-	made.Card, made.Device, made.AttachmentID, made.DeleteOnTermination = 0, device, attachment, true
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.pool.AddENI(made, time.Now())
-	e.places.succeeded(place.SubnetID)
-	return nil
-}
-
-// undo removes what createENI made, also when the daemon stops: nobody else knows of it.
-func (e *Engine) undo(ctx context.Context, id, attachment string) error {
-	late, cancel := outlive(ctx)
-	defer cancel()
-	err := e.discard(late, id, attachment)
-	if err != nil && ctx.Err() != nil {
-		// The action's own error is that of the stop, which is not reported.
-		e.Log.Error("an ENI is left over in EC2", "eni", id, "error", err)
-	}
-	return err
-}
-
-func (e *Engine) discard(ctx context.Context, id, attachment string) error {
-	if attachment != "" {
-		if err := e.Remover.Detach(ctx, attachment); err != nil {
-			return fmt.Errorf("undoing: %w", err)
-		}
-	}
-	if err := e.Remover.Delete(ctx, id); err != nil {
-		return fmt.Errorf("undoing: %w", err)
-	}
-	return nil
-}
-
 // takeDevice reserves the lowest device index that no ENI has or will have.
 func (e *Engine) takeDevice() int {
 	e.mu.Lock()
@@ -185,14 +108,4 @@ func (e *Engine) unassign(ctx context.Context, a decide.Action) error {
 		return nil
 	}
 	return e.Addresses.Unassign(ctx, a.ENI, addrs)
-}
-
-func (e *Engine) removeENI(ctx context.Context, id string) error {
-	e.mu.Lock()
-	gone, ok := e.pool.TakeENI(id)
-	e.mu.Unlock()
-	if !ok {
-		return nil // somebody uses it by now
-	}
-	return e.discard(ctx, gone.ID, gone.AttachmentID)
 }

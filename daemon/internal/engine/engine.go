@@ -22,6 +22,7 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/decide"
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
+	"github.com/vpcchain/vpcchain/daemon/internal/intent"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
@@ -32,6 +33,8 @@ type ENIs interface {
 	Create(ctx context.Context, spec eni.CreateSpec) (eni.ENI, error)
 	Attach(ctx context.Context, eniID string, card, device int) (attachmentID string, err error)
 	DeleteWithInstance(ctx context.Context, eniID, attachmentID string) error
+	// Available lists ENIs with all of the tags that are attached to nothing.
+	Available(ctx context.Context, tags map[string]string) ([]eni.ENI, error)
 }
 
 // ENIRemover are the calls that end one. What is gone already is a success.
@@ -76,6 +79,7 @@ type Deps struct {
 	Metadata  Metadata
 	Host      Host
 	Store     Store
+	Intents   intent.Store
 	Groups    Groups
 	// Placement says where ENIs for pods go; nil: beside the primary one.
 	Placement Placement
@@ -104,6 +108,7 @@ type Engine struct {
 	places   places  // where ENIs could not grow lately
 	groups   backoff // of changing security groups
 	look     looking
+	intents  *intent.Keeper
 	links    map[string]hostnet.Link
 	primary  hostnet.Link
 	degraded []string
@@ -121,7 +126,7 @@ func New(d Deps) *Engine {
 	e := &Engine{
 		Deps: d, pool: pool.New(d.Config.Cooldown), inFlight: map[int]decide.Action{}, devices: map[int]bool{},
 		asking: map[vpcnet.Attachment]*asking{}, places: places{},
-		links: map[string]hostnet.Link{}, wake: make(chan struct{}, 1),
+		links: map[string]hostnet.Link{}, wake: make(chan struct{}, 1), intents: intent.New(d.ENIs, d.Remover, d.Intents, d.Log),
 	}
 	if d.Config.CustomNet {
 		e.pool.ReservePrimary()

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -21,6 +20,7 @@ type fakeEC2 struct {
 	free    int // addresses left in the subnet
 	latency time.Duration
 	enis    map[string]*fakeENI
+	tokens  map[string]string // ClientToken -> what it made
 	serial  int
 	next    netip.Addr
 	calls   []call
@@ -40,11 +40,11 @@ type call struct {
 	at   time.Time
 }
 
-var errLost = errors.New("connection reset before the answer")
+var errLost = fmt.Errorf("connection reset: %w", eni.ErrNoAnswer)
 
 func newEC2(limits eni.Limits) *fakeEC2 {
 	f := &fakeEC2{
-		limits: limits, free: 1000, latency: 100 * time.Millisecond, enis: map[string]*fakeENI{}, next: netip.MustParseAddr("10.0.0.10"),
+		limits: limits, free: 1000, latency: 100 * time.Millisecond, enis: map[string]*fakeENI{}, tokens: map[string]string{}, next: netip.MustParseAddr("10.0.0.10"),
 		faults: map[string][]error{}, broken: map[string]error{}, lost: map[string]bool{},
 		slow: map[string]time.Duration{},
 	}
@@ -135,9 +135,35 @@ func (f *fakeEC2) Create(ctx context.Context, spec eni.CreateSpec) (eni.ENI, err
 	if spec.Addresses+1 > f.free {
 		return eni.ENI{}, eni.ErrSubnetFull
 	}
-	e := f.make(spec.Addresses)
-	e.Device = -1
-	return e.ENI, f.end("Create")
+	e := f.enis[f.tokens[spec.ClientToken]]
+	if e == nil {
+		e = f.make(spec.Addresses)
+		e.Device, e.SubnetID, e.Groups, e.Tags = -1, spec.SubnetID, spec.Groups, spec.Tags
+		f.tokens[spec.ClientToken] = e.ID
+	}
+	if err := f.end("Create"); err != nil {
+		return eni.ENI{}, err
+	}
+	return e.ENI, nil
+}
+
+func (f *fakeEC2) Available(ctx context.Context, tags map[string]string) ([]eni.ENI, error) {
+	if err := f.begin(ctx, "Available"); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []eni.ENI
+	for _, e := range f.enis {
+		all := !e.attached
+		for k, v := range tags {
+			all = all && e.Tags[k] == v
+		}
+		if all {
+			out = append(out, e.ENI)
+		}
+	}
+	return out, nil
 }
 
 func (f *fakeEC2) Attach(ctx context.Context, id string, card, device int) (string, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
+	"github.com/vpcchain/vpcchain/daemon/internal/intent"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
@@ -55,7 +56,32 @@ type fakeStore struct {
 	mu    sync.Mutex
 	held  map[vpcnet.Attachment]pool.Allocation
 	freed map[netip.Addr]time.Time
+	begun map[string]intent.Intent
 	err   error
+}
+
+func (s *fakeStore) Intents() ([]intent.Intent, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.begun)), s.err
+}
+
+func (s *fakeStore) Intend(in intent.Intent) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.begun[in.ID] = in
+	}
+	return s.err
+}
+
+func (s *fakeStore) Done(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		delete(s.begun, id)
+	}
+	return s.err
 }
 
 func (s *fakeStore) Load() ([]pool.Allocation, map[netip.Addr]time.Time, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/vpcchain/vpcchain/daemon/internal/decide"
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 )
 
@@ -25,13 +24,6 @@ const lookLimit = 30 * time.Second
 // old as an action would undo in the pool what the action did.
 func (l *looking) due(now time.Time) bool { return l.stale && !l.until.After(now) }
 
-// leavesDoubt tells that after the failure only EC2 knows what the ENIs have.
-// Unassign and Remove took from the pool what EC2 may have kept or not; at the
-// address limit an ENI has more than the pool knows.
-func leavesDoubt(a decide.Action, err error) bool {
-	return a.Kind == decide.Unassign || a.Kind == decide.Remove || isA(err, eni.ErrAddressLimit)
-}
-
 // lookIfDue asks EC2 as soon as no action is under way; the caller holds the lock.
 func (e *Engine) lookIfDue(ctx context.Context, now time.Time) {
 	if e.look.running || !e.look.due(now) || len(e.inFlight) > 0 {
@@ -43,16 +35,33 @@ func (e *Engine) lookIfDue(ctx context.Context, now time.Time) {
 		defer cancel()
 		enis, err := e.ENIs.Describe(lctx)
 		e.mu.Lock()
-		e.look.running = false
+		failures := e.look.failures
 		if err == nil {
 			e.looked(enis, time.Now())
-		} else if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
-			wait := e.look.failed(err, time.Now())
-			e.Log.Warn("asking EC2 what the ENIs have", "error", err, "again_in", wait)
+			e.look.running, e.look.failures = true, failures
 		}
+		e.mu.Unlock()
+		if err == nil {
+			e.poke() // the pool is right, and may grow while the rest is settled
+			err = e.intents.Settle(lctx, enis)
+		}
+		e.mu.Lock()
+		e.lookEnds(ctx, err)
 		e.mu.Unlock()
 		e.poke()
 	})
+}
+
+// lookEnds books how a look went; the caller holds the lock.
+func (e *Engine) lookEnds(ctx context.Context, err error) {
+	e.look.running = false
+	if err == nil {
+		e.look.backoff = backoff{}
+	} else if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		e.look.stale = true
+		wait := e.look.failed(err, time.Now())
+		e.Log.Warn("asking EC2 what the ENIs have", "error", err, "again_in", wait)
+	}
 }
 
 // looked takes EC2's word for what the ENIs have; the caller holds the lock.

@@ -25,6 +25,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	e.actions.Go(func() { e.takeUp(ctx) })
 	e.actions.Go(func() { e.keepFacts(ctx) })
 	e.actions.Go(func() { e.forget(ctx) })
 	e.actions.Go(func() { e.followGroups(ctx) })
@@ -74,6 +75,7 @@ func (e *Engine) once(ctx context.Context) {
 	e.serveWaiters(time.Now())
 	actions := e.decide(time.Now())
 	e.lookIfDue(ctx, time.Now())
+	e.tidy(ctx, time.Now())
 	e.mu.Unlock()
 	for _, a := range actions {
 		e.start(ctx, a)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/vpcchain/vpcchain/daemon/internal/config"
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
+	"github.com/vpcchain/vpcchain/daemon/internal/intent"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
@@ -40,11 +41,11 @@ func inBubble(t *testing.T, c config.Config, f func(t *testing.T, r *rig)) {
 		r := &rig{
 			t: t, ec2: newEC2(small()),
 			host:  &fakeHost{from: map[netip.Addr]int{}, down: map[string]string{}, events: make(chan struct{}, 1)},
-			store: &fakeStore{held: map[vpcnet.Attachment]pool.Allocation{}, freed: map[netip.Addr]time.Time{}},
+			store: &fakeStore{held: map[vpcnet.Attachment]pool.Allocation{}, freed: map[netip.Addr]time.Time{}, begun: map[string]intent.Intent{}},
 			stop:  func() {},
 		}
 		r.deps = Deps{
-			Config: c, ENIs: r.ec2, Remover: r.ec2, Addresses: r.ec2, Metadata: r.ec2, Host: r.host, Store: r.store,
+			Config: c, ENIs: r.ec2, Remover: r.ec2, Addresses: r.ec2, Metadata: r.ec2, Host: r.host, Store: r.store, Intents: r.store,
 			StateDir: dir, Log: slog.New(slog.DiscardHandler),
 		}
 		f(t, r)

@@ -40,6 +40,9 @@ func (e *Engine) Start(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
+	if err := e.intents.Load(e.node.InstanceID); err != nil {
+		return err
+	}
 	if err := e.syncHost(ctx); err != nil {
 		return fmt.Errorf("setting up the node's network: %w", err)
 	}

@@ -85,16 +85,17 @@ func TestStopIsBounded(t *testing.T) {
 	}
 }
 
-// An error beside an id says that the ENI exists.
-func TestCreateThatFailsWithAnID(t *testing.T) {
+// The answer of a Create got lost: the ENI is found again and used.
+func TestLostCreateIsUsed(t *testing.T) {
 	inBubble(t, config.Config{MinimumIP: 5}, func(t *testing.T, r *rig) {
 		r.ec2.lost["Create"] = true
 		r.start()
 		pass(time.Minute)
 		r.wantCounts("2/0/0/5")
-		if ids := r.ec2.ids(); ids != "eni-0 eni-2" {
-			t.Errorf("in EC2: %s", ids)
+		if ids := r.ec2.ids(); ids != "eni-0 eni-1" || len(r.store.begun) != 0 {
+			t.Errorf("in EC2: %s; intents %v", ids, r.store.begun)
 		}
+		r.wantStatus(OK)
 	})
 }
 

@@ -89,6 +89,12 @@ type Remover interface {
 	Delete(ctx context.Context, eniID string) error
 }
 
+// CreateError is EC2's refusal to create an ENI.
+type CreateError struct{ error }
+
+// Unwrap gives EC2's error.
+func (e *CreateError) Unwrap() error { return e.error }
+
 // Grace is how long calls that have begun may go on when the daemon stops.
 const Grace = 10 * time.Second
 

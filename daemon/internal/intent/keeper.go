@@ -23,8 +23,8 @@ type Keeper struct {
 	mu   sync.Mutex
 	open map[string]*entry // by intent id
 
-	listing sync.Mutex // held while EC2 is asked for spare ENIs
-	listed  bool       // EC2 has said which there are; under listing
+	listing chan struct{} // full while EC2 is asked for spare ENIs; who waits can give up
+	listed  bool          // EC2 has said which there are; under listing
 	self    map[string]string
 }
 
@@ -38,7 +38,7 @@ type entry struct {
 
 // New is a Keeper for the ENIs of a daemon. Load must come before its other methods.
 func New(maker Maker, remover Remover, store Store, log *slog.Logger) *Keeper {
-	return &Keeper{maker: maker, remover: remover, store: store, log: log, open: map[string]*entry{}}
+	return &Keeper{maker: maker, remover: remover, store: store, log: log, open: map[string]*entry{}, listing: make(chan struct{}, 1)}
 }
 
 // Load takes up what the daemon before left, and learns whose ENIs these are.
@@ -142,7 +142,7 @@ func (k *Keeper) giveUp(ctx, late context.Context, en *entry, err error) error {
 	switch {
 	case en.ENI == "" && !doubtful(err):
 		k.done(en) // EC2 refused to create it
-		return err
+		return &CreateError{err}
 	case en.ENI == "", ctx.Err() != nil, doubtful(err), errors.Is(err, eni.ErrThrottled):
 		k.leave(en)
 		return err

@@ -48,8 +48,12 @@ func (k *Keeper) leave(en *entry) {
 
 // list asks EC2 once which ENIs of this instance lie spare.
 func (k *Keeper) list(ctx context.Context) error {
-	k.listing.Lock()
-	defer k.listing.Unlock()
+	select {
+	case k.listing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-k.listing }()
 	if k.listed {
 		return nil
 	}

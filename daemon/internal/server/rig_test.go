@@ -77,6 +77,8 @@ func (c *cloud) Attach(_ context.Context, id string, _, device int) (string, err
 	return "attach-" + id, nil
 }
 
+func (c *cloud) Available(context.Context, map[string]string) ([]eni.ENI, error) { return nil, nil }
+
 func (c *cloud) DeleteWithInstance(context.Context, string, string) error { return nil }
 func (c *cloud) Detach(context.Context, string) error                     { return nil }
 func (c *cloud) Delete(context.Context, string) error                     { return nil }
@@ -143,7 +145,7 @@ func newRig(t *testing.T, limits eni.Limits, warm int) *rig {
 	must(t, err)
 	r.engine = engine.New(engine.Deps{
 		Config: config.Config{WarmIP: warm, Cooldown: time.Hour, ENIMTU: 9001, VethPrefix: "eni"},
-		ENIs:   c, Remover: c, Addresses: c, Metadata: c, Host: r.kernel, Store: store, StateDir: dir, Log: slog.New(slog.DiscardHandler),
+		ENIs:   c, Remover: c, Addresses: c, Metadata: c, Host: r.kernel, Store: store, Intents: store, StateDir: dir, Log: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	must(t, r.engine.Start(ctx))
