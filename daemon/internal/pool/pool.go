@@ -20,6 +20,8 @@ type Pod struct {
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name,omitempty"`
 	UID       string `json:"uid,omitempty"`
+	Netns     string `json:"netns,omitempty"`    // path of its network namespace, if the daemon can see it
+	HostVeth  string `json:"hostVeth,omitempty"` // name of the host's end if it is not made of the other fields
 }
 
 // Allocation is an address that an attachment holds.
@@ -40,6 +42,7 @@ type Pool struct {
 	held     map[vpcnet.Attachment]*Allocation
 	byAddr   map[netip.Addr]*Allocation
 	freed    map[netip.Addr]time.Time // last release: cooldown, and least recently used first
+	withheld map[netip.Addr]string    // see Withhold
 }
 
 // member is an ENI of the pool.
@@ -139,7 +142,7 @@ func (p *Pool) TakeENI(id string) (eni.ENI, bool) {
 		return eni.ENI{}, false
 	}
 	for a := range addresses(m.ENI) {
-		if p.byAddr[a] != nil {
+		if p.byAddr[a] != nil || p.doubt(a) != "" {
 			return eni.ENI{}, false
 		}
 	}
@@ -188,7 +191,7 @@ func (p *Pool) Assign(a vpcnet.Attachment, pod Pod, now time.Time) (Allocation, 
 }
 
 func (p *Pool) available(a netip.Addr, now time.Time) bool {
-	if p.byAddr[a] != nil {
+	if p.byAddr[a] != nil || p.doubt(a) != "" {
 		return false
 	}
 	freed, ok := p.freed[a]
@@ -239,7 +242,7 @@ func (p *Pool) NextAvailable(now time.Time) time.Time {
 	var next time.Time
 	for _, m := range p.enis {
 		for a := range addresses(m.ENI) {
-			if p.byAddr[a] != nil || p.available(a, now) {
+			if p.byAddr[a] != nil || p.doubt(a) != "" || p.available(a, now) {
 				continue
 			}
 			if t := p.freed[a].Add(p.cooldown); next.IsZero() || t.Before(next) {

@@ -17,6 +17,7 @@ const (
 	Used
 	Cooling
 	Reserved
+	Withheld // free, but see Pool.Withhold
 )
 
 // Address is one address of a snapshot.
@@ -25,6 +26,7 @@ type Address struct {
 	Prefix netip.Prefix // that it is of; the zero one: EC2 assigned it by itself
 	State  State
 	Holder *Allocation // of a used one
+	Note   string      // why it is in doubt
 }
 
 // ENI is an ENI of a snapshot.
@@ -115,13 +117,15 @@ func (p *Pool) Snapshot(now time.Time) Snapshot {
 		}
 		for a, b := range addresses(m.ENI) {
 			seen[a] = true
-			slot := Address{Addr: a, Prefix: b}
+			slot := Address{Addr: a, Prefix: b, Note: p.doubt(a)}
 			switch h := p.byAddr[a]; {
 			case h != nil:
 				holder := *h
 				slot.State, slot.Holder = Used, &holder
 			case e.Reserved:
 				slot.State = Reserved
+			case slot.Note != "":
+				slot.State = Withheld
 			case !p.available(a, now):
 				slot.State = Cooling
 			}

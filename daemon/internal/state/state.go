@@ -11,11 +11,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 )
@@ -26,6 +29,18 @@ type Store struct {
 	// Damaged says what was wrong with the file of before and where it lies now;
 	// the store began empty. "" is the usual start.
 	Damaged string
+
+	clock clock
+
+	mu      sync.Mutex
+	pending []gone // releases that could not be written yet
+	trouble error  // why
+}
+
+// gone is a release.
+type gone struct {
+	held pool.Allocation
+	at   time.Time
 }
 
 const (
@@ -51,22 +66,48 @@ func Open(path string) (*Store, error) {
 		return nil, fmt.Errorf("opening the state file %s: it is locked: does another vpc-ipamd run?", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the state file %s: %w", path, err)
+		return nil, fmt.Errorf("opening the state file %s: %w%s", path, err, nextStep(err))
 	}
-	s := &Store{db, damaged}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range []string{heldBucket, freedBucket} {
+	if err := prepare(db); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("preparing the state file %s: %w%s", path, err, nextStep(err))
+	}
+	return &Store{db: db, Damaged: damaged, clock: systemClock}, nil
+}
+
+// prepare makes the buckets. A file that has them is not written to: on a full
+// disk the daemon can still read who holds what.
+func prepare(db *bbolt.DB) error {
+	buckets := []string{heldBucket, freedBucket, intentBucket}
+	missing := false
+	err := db.View(func(tx *bbolt.Tx) error {
+		for _, b := range buckets {
+			missing = missing || tx.Bucket([]byte(b)) == nil
+		}
+		return nil
+	})
+	if err != nil || !missing {
+		return err
+	}
+	return db.Update(func(tx *bbolt.Tx) error {
+		for _, b := range buckets {
 			if _, err := tx.CreateBucketIfNotExists([]byte(b)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("preparing the state file %s: %w", path, err)
+}
+
+// nextStep says what to do about an error of the file system, or nothing.
+func nextStep(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return ": free space there"
+	case errors.Is(err, unix.EROFS), errors.Is(err, fs.ErrPermission):
+		return ": make the directory writable, or name another with --state-dir"
 	}
-	return s, nil
+	return ""
 }
 
 // Close closes the file.
@@ -91,8 +132,8 @@ func (s *Store) Load() (held []pool.Allocation, freed map[netip.Addr]time.Time, 
 			if err != nil {
 				return err
 			}
-			var at time.Time
-			if err := at.UnmarshalBinary(v); err != nil {
+			at, err := s.clock.time(v)
+			if err != nil {
 				return fmt.Errorf("release of %s: %w", addr, err)
 			}
 			freed[addr] = at
@@ -107,36 +148,80 @@ func (s *Store) Load() (held []pool.Allocation, freed map[netip.Addr]time.Time, 
 
 // Hold records an allocation.
 func (s *Store) Hold(a pool.Allocation) error {
-	raw, err := json.Marshal(a)
-	if err != nil {
-		return fmt.Errorf("recording %s: %w", a.Attachment, err)
-	}
-	err = s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(heldBucket)).Put([]byte(a.Attachment.Alias()), raw) })
-	if err != nil {
-		return fmt.Errorf("recording %s: %w", a.Attachment, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.write(func(tx *bbolt.Tx) error { return putHeld(tx, a) }); err != nil {
+		return fmt.Errorf("recording %s in the state file: %w%s", a.Attachment, err, nextStep(err))
 	}
 	return nil
 }
 
-// Release records that the allocations ended at the time.
-func (s *Store) Release(at time.Time, gone ...pool.Allocation) error {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		when, err := at.MarshalBinary()
-		if err != nil {
-			return err
-		}
-		for _, a := range gone {
-			if err := tx.Bucket([]byte(heldBucket)).Delete([]byte(a.Attachment.Alias())); err != nil {
-				return err
-			}
-			if err := tx.Bucket([]byte(freedBucket)).Put([]byte(a.Addr.String()), when); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+func putHeld(tx *bbolt.Tx, a pool.Allocation) error {
+	raw, err := json.Marshal(a)
 	if err != nil {
-		return fmt.Errorf("recording a release: %w", err)
+		return err
+	}
+	return tx.Bucket([]byte(heldBucket)).Put([]byte(a.Attachment.Alias()), raw)
+}
+
+func (s *Store) putFreed(tx *bbolt.Tx, a netip.Addr, at time.Time) error {
+	when, err := s.clock.stamp(at)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket([]byte(freedBucket)).Put([]byte(a.String()), when)
+}
+
+// Release records that the allocations ended at the time. With none given it
+// writes what could not be written so far.
+//
+// It does not fail for a file that cannot be written: a pod that ends must not
+// wait for space on a disk. The release is kept and written before anything
+// else is, so that the file never has two holders of an address; Trouble tells
+// of it. Should the daemon die before, the attachment is found without a trace
+// in the kernel by the next one, and released again.
+func (s *Store) Release(at time.Time, ended ...pool.Allocation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range ended {
+		s.pending = append(s.pending, gone{a, at})
+	}
+	if len(s.pending) == 0 {
+		return nil
+	}
+	err := s.write(func(*bbolt.Tx) error { return nil })
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return fmt.Errorf("recording a release: %w", err) // nobody will try again
 	}
 	return nil
+}
+
+// Trouble is why releases could not be written, or nil.
+func (s *Store) Trouble() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trouble
+}
+
+// write carries out what is pending and then the change, both or neither; the
+// caller holds the lock.
+func (s *Store) write(change func(*bbolt.Tx) error) error {
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		for _, g := range s.pending {
+			if err := tx.Bucket([]byte(heldBucket)).Delete([]byte(g.held.Attachment.Alias())); err != nil {
+				return err
+			}
+			if err := s.putFreed(tx, g.held.Addr, g.at); err != nil {
+				return err
+			}
+		}
+		return change(tx)
+	})
+	switch {
+	case err == nil:
+		s.pending, s.trouble = nil, nil
+	case len(s.pending) > 0:
+		s.trouble = fmt.Errorf("recording %d releases in the state file: %w%s", len(s.pending), err, nextStep(err))
+	}
+	return err
 }
