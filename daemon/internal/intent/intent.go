@@ -118,4 +118,4 @@ func fits(e eni.ENI, spec eni.CreateSpec) bool {
 }
 
 // kept tells that an operator keeps the ENI to himself, or once did.
-func kept(e eni.ENI) bool { return e.Tags["node.k8s.amazonaws.com/no_manage"] != "" }
+func kept(e eni.ENI) bool { return e.Tags[eni.TagNoManage] != "" }
