@@ -69,7 +69,7 @@ func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (e
 	if store.Damaged != "" {
 		log.Warn("starting without the allocations of before", "reason", store.Damaged)
 	}
-	aws, err := cloud.New(ctx, cloud.Options{})
+	aws, err := cloud.New(ctx, cloud.Options{Gate: cloud.NewBuckets().Wait})
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type Config struct {
 	External   []netip.Prefix
 	LogLevel   slog.Level
 	Placing
+	Cleaning
 	SNAT snat.Texts // settings of the outbound NAT, under their conflist names
 }
 
@@ -77,7 +78,7 @@ func Settings() []Setting {
 			"AWS_VPC_K8S_CNI_LOGLEVEL", "INFO", "DEBUG, INFO, WARN, ERROR", "least level of the log lines",
 			func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) },
 		},
-	}, placing()...)
+	}, append(placing(), cleaning()...)...)
 }
 
 func number(least, most int, set func(*Config, int)) func(*Config, string) error {

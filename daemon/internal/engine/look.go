@@ -56,7 +56,7 @@ func (e *Engine) lookIfDue(ctx context.Context, now time.Time) {
 func (e *Engine) lookEnds(ctx context.Context, err error) {
 	e.look.running = false
 	if err == nil {
-		e.look.backoff = backoff{}
+		e.look.failures = 0
 	} else if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		e.look.stale = true
 		wait := e.look.failed(err, time.Now())

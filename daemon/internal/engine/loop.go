@@ -26,6 +26,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return err
 	}
 	e.actions.Go(func() { e.takeUp(ctx) })
+	e.actions.Go(func() { e.cleanLeaks(ctx) })
 	e.actions.Go(func() { e.keepFacts(ctx) })
 	e.actions.Go(func() { e.forget(ctx) })
 	e.actions.Go(func() { e.followGroups(ctx) })
@@ -54,15 +55,22 @@ func (e *Engine) Run(ctx context.Context) error {
 // settle lets a burst of ADDs and DELs pass as one change, so that the kernel
 // is not read once for each of them. Nobody waits for it.
 func (e *Engine) settle(ctx context.Context) {
-	e.mu.Lock()
-	waiting := len(e.waiters) > 0 || len(e.inFlight) > 0
-	e.mu.Unlock()
-	if waiting {
-		return
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(calm):
+	over := time.NewTimer(calm)
+	defer over.Stop()
+	for {
+		e.mu.Lock()
+		waiting := len(e.waiters) > 0 || len(e.inFlight) > 0
+		e.mu.Unlock()
+		if waiting {
+			return // growing begins with the first ADD that waits
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-over.C:
+			return
+		case <-e.wake:
+		}
 	}
 }
 
