@@ -17,6 +17,7 @@ import (
 // kernel is what the daemon does with the kernel of its node.
 type kernel struct {
 	engine.Host
+	pods    *hostnet.Host // to find pods by; nil when the kernel is left alone
 	nat     server.NAT
 	keepNAT func(context.Context) error
 	factsUp func()                          // the node facts have changed
@@ -30,7 +31,7 @@ func openKernel(stateDir string, log *slog.Logger) (kernel, error) {
 		return kernel{}, err
 	}
 	nat := snatkeep.New(filepath.Join(stateDir, "node.json"), log)
-	return kernel{Host: host, nat: nat, keepNAT: nat.Run, factsUp: nat.Poke, forget: snat.ForgetPods, close: host.Close}, nil
+	return kernel{Host: host, pods: host, nat: nat, keepNAT: nat.Run, factsUp: nat.Poke, forget: snat.ForgetPods, close: host.Close}, nil
 }
 
 // noKernel leaves the kernel alone.

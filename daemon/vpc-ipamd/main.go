@@ -58,7 +58,7 @@ type options struct {
 
 func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (err error) {
 	if err := os.MkdirAll(o.stateDir, 0o755); err != nil {
-		return err
+		return fmt.Errorf("%w: make it writable, or name another with --state-dir", err)
 	}
 	// The lock of the state file is what keeps two daemons apart; all else comes after it.
 	store, err := state.Open(filepath.Join(o.stateDir, "ipamd.db"))
@@ -67,7 +67,7 @@ func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (e
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	if store.Damaged != "" {
-		log.Warn("starting without the allocations of before", "reason", store.Damaged)
+		log.Warn("the allocations are looked for in the kernel", "reason", store.Damaged)
 	}
 	aws, err := cloud.New(ctx, cloud.Options{Gate: cloud.NewBuckets().Wait})
 	if err != nil {
@@ -81,10 +81,16 @@ func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (e
 	}
 	defer host.close()
 	places, followPlaces := placing(c, aws, log)
-	e := engine.New(engine.Deps{
+	deps := engine.Deps{
 		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, Intents: store, StateDir: o.stateDir, Log: log,
 		Groups: aws, Placement: places, Forget: host.forget, FactsChanged: host.factsUp,
-	})
+	}
+	closeRuntime, err := recovering(&deps, host.pods, store, log)
+	if err != nil {
+		return err
+	}
+	defer closeRuntime()
+	e := engine.New(deps)
 	if err := e.Start(ctx); err != nil {
 		return err
 	}

@@ -67,7 +67,9 @@ type Host interface {
 type Store interface {
 	Load() (held []pool.Allocation, freed map[netip.Addr]time.Time, err error)
 	Hold(a pool.Allocation) error
+	// Release of nothing writes what could not be written before.
 	Release(at time.Time, gone ...pool.Allocation) error
+	Trouble() error // why releases are not written yet
 }
 
 // Deps is what the engine works with.
@@ -79,6 +81,8 @@ type Deps struct {
 	Metadata  Metadata
 	Host      Host
 	Store     Store
+	Recovery  Recovery // nil: the books are all there is
+	Orphans   Orphans  // nil: only DEL and GC release
 	Intents   intent.Store
 	Groups    Groups
 	// Placement says where ENIs for pods go; nil: beside the primary one.
@@ -108,6 +112,8 @@ type Engine struct {
 	places   places  // where ENIs could not grow lately
 	groups   backoff // of changing security groups
 	look     looking
+	doubts   doubts
+	record   error // of the last allocation that could not be recorded
 	intents  *intent.Keeper
 	links    map[string]hostnet.Link
 	primary  hostnet.Link

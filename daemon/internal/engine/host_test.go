@@ -111,6 +111,8 @@ func (s *fakeStore) Release(at time.Time, gone ...pool.Allocation) error {
 	return s.err
 }
 
+func (s *fakeStore) Trouble() error { return nil }
+
 func (s *fakeStore) set(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,6 +15,7 @@ type looking struct {
 	backoff
 	stale   bool // the pool may differ from EC2
 	running bool
+	again   time.Time // when a second answer is due to confirm the first; zero: none
 }
 
 // lookLimit bounds a Describe, which no action overlaps: growing waits for it.
@@ -22,7 +23,19 @@ const lookLimit = 30 * time.Second
 
 // due tells that no action may begin before EC2 was asked. An answer that is as
 // old as an action would undo in the pool what the action did.
-func (l *looking) due(now time.Time) bool { return l.stale && !l.until.After(now) }
+func (l *looking) due(now time.Time) bool {
+	return !l.until.After(now) && (l.stale || !l.again.IsZero() && !l.again.After(now))
+}
+
+// wait is how long until a look that is not due yet, or at most the time given.
+func (l *looking) wait(now time.Time, most time.Duration) time.Duration {
+	for _, at := range []time.Time{l.again, l.until} {
+		if (l.stale || !l.again.IsZero()) && at.After(now) {
+			most = min(most, at.Sub(now))
+		}
+	}
+	return most
+}
 
 // lookIfDue asks EC2 as soon as no action is under way; the caller holds the lock.
 func (e *Engine) lookIfDue(ctx context.Context, now time.Time) {
@@ -67,8 +80,8 @@ func (e *Engine) lookEnds(ctx context.Context, err error) {
 // looked takes EC2's word for what the ENIs have; the caller holds the lock.
 func (e *Engine) looked(enis []eni.ENI, now time.Time) {
 	before := e.pool.Snapshot(now).Total()
-	e.pool.SetENIs(enis, now)
 	e.look = looking{}
+	e.believe(enis, now)
 	// Addresses that turned up explain the limit: growing goes on with them in mind.
 	if isA(e.backoff.last, eni.ErrAddressLimit) && e.pool.Snapshot(now).Total() > before {
 		e.backoff.succeeded()

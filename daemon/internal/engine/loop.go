@@ -29,6 +29,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.actions.Go(func() { e.cleanLeaks(ctx) })
 	e.actions.Go(func() { e.keepFacts(ctx) })
 	e.actions.Go(func() { e.forget(ctx) })
+	e.actions.Go(func() { e.sweep(ctx) })
+	e.actions.Go(func() { e.followIMDS(ctx) })
 	e.actions.Go(func() { e.followGroups(ctx) })
 	e.actions.Go(func() { e.followPlacement(ctx) })
 	for {
@@ -103,9 +105,7 @@ func (e *Engine) next(now time.Time) time.Duration {
 	if e.backoff.until.After(now) {
 		wait = min(wait, e.backoff.until.Sub(now))
 	}
-	if e.look.stale && e.look.until.After(now) {
-		wait = min(wait, e.look.until.Sub(now))
-	}
+	wait = e.look.wait(now, wait)
 	return max(e.places.wait(now, wait), time.Millisecond)
 }
 
@@ -178,6 +178,9 @@ func (e *Engine) desired(now time.Time) hostnet.Desired {
 }
 
 func (e *Engine) hostVeth(h pool.Allocation) string {
+	if h.Pod.HostVeth != "" {
+		return h.Pod.HostVeth
+	}
 	a := h.Attachment
 	return vpcnet.HostVethName(e.Config.VethPrefix, h.Pod.Namespace, h.Pod.Name, a.ContainerID, a.IfName)
 }

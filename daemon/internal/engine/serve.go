@@ -138,9 +138,10 @@ func (e *Engine) take(a vpcnet.Attachment, pod pool.Pod, now time.Time) (pool.Al
 	if !ok {
 		return pool.Allocation{}, false, nil
 	}
-	if err := e.Store.Hold(h); err != nil {
+	if e.record = e.Store.Hold(h); e.record != nil {
 		e.pool.Undo(h)
-		return pool.Allocation{}, false, err
+		e.poke() // for the status
+		return pool.Allocation{}, false, fmt.Errorf("%w: %w", ErrNotRecorded, e.record)
 	}
 	return h, true, nil
 }

@@ -43,6 +43,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.intents.Load(e.node.InstanceID); err != nil {
 		return err
 	}
+	if err := e.recover(ctx); err != nil {
+		return err
+	}
 	if err := e.syncHost(ctx); err != nil {
 		return fmt.Errorf("setting up the node's network: %w", err)
 	}
@@ -78,11 +81,14 @@ func (e *Engine) discover(ctx context.Context) error {
 	if !slices.ContainsFunc(enis, eni.ENI.IsPrimary) {
 		return fmt.Errorf("the instance has no primary ENI among %d", len(enis))
 	}
+	if err := e.allThere(enis, time.Now()); err != nil {
+		return err
+	}
 	e.node, e.limits = node, limits
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.look = look
-	e.pool.SetENIs(enis, time.Now())
+	e.believe(enis, time.Now())
 	return nil
 }
 

@@ -46,7 +46,12 @@ func (e *Engine) judge(now time.Time) Status {
 			usable += m.Count(pool.Free)
 		}
 	}
-	wrong := append([]string(nil), e.degraded...)
+	wrong := append(e.lost(e.pool.Snapshot(now)), e.degraded...)
+	for _, err := range []error{e.record, e.Store.Trouble()} {
+		if err != nil {
+			wrong = append(wrong, err.Error())
+		}
+	}
 	for _, b := range []backoff{e.backoff, e.look.backoff, e.groups} {
 		if b.last != nil {
 			wrong = append(wrong, b.reason())
@@ -101,6 +106,8 @@ func (e *Engine) shortage() string {
 	}
 	reasons := e.places.reasons()
 	switch {
+	case e.record != nil:
+		return counts + "; " + ErrNotRecorded.Error() + ": " + e.record.Error()
 	case e.backoff.last != nil:
 		return counts + "; growing fails: " + e.backoff.reason()
 	case len(reasons) > 0:

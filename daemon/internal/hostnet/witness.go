@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/vishvananda/netlink"
@@ -54,17 +55,9 @@ func (h *Host) ownWitnesses() ([]Witness, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing links: %w", err)
 	}
-	routes := map[int][]netip.Addr{}
-	for _, table := range []int{vpcnet.TablePods, vpcnet.TableMain} {
-		list, err := h.nl.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
-		if err != nil {
-			return nil, fmt.Errorf("listing the routes of table %d: %w", table, err)
-		}
-		for _, r := range list {
-			if p := toPrefix(r.Dst); p.IsSingleIP() && r.Gw == nil && r.Type == unix.RTN_UNICAST {
-				routes[r.LinkIndex] = append(routes[r.LinkIndex], p.Addr())
-			}
-		}
+	routes, err := h.podRoutes()
+	if err != nil {
+		return nil, err
 	}
 	var out []Witness
 	for _, l := range links {
@@ -73,21 +66,44 @@ func (h *Host) ownWitnesses() ([]Witness, error) {
 			continue
 		}
 		w := Witness{Link: l.Attrs().Name, Attachment: a}
-		seen := map[netip.Addr]bool{}
-		for _, w.Addr = range routes[l.Attrs().Index] {
-			if !seen[w.Addr] { // the stock CNI's route stays beside ours
-				out = append(out, w)
-			}
-			seen[w.Addr] = true
+		addrs := routes[l.Attrs().Index]
+		for _, w.Addr = range addrs {
+			out = append(out, w)
 		}
-		if len(seen) == 0 {
+		if len(addrs) == 0 {
 			out = append(out, w)
 		}
 	}
+	rules, err := h.ruleWitnesses()
+	return append(out, rules...), err
+}
+
+// podRoutes are the single addresses that a link leads to, by its index.
+func (h *Host) podRoutes() (map[int][]netip.Addr, error) {
+	out := map[int][]netip.Addr{}
+	for _, table := range []int{vpcnet.TablePods, vpcnet.TableMain} {
+		list, err := h.nl.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
+		if err != nil {
+			return nil, fmt.Errorf("listing the routes of table %d: %w", table, err)
+		}
+		for _, r := range list {
+			p := toPrefix(r.Dst)
+			// The stock CNI's route in main stays beside ours.
+			if p.IsSingleIP() && r.Gw == nil && r.Type == unix.RTN_UNICAST && !slices.Contains(out[r.LinkIndex], p.Addr()) {
+				out[r.LinkIndex] = append(out[r.LinkIndex], p.Addr())
+			}
+		}
+	}
+	return out, nil
+}
+
+// ruleWitnesses are the addresses with a rule 1536 of ours.
+func (h *Host) ruleWitnesses() ([]Witness, error) {
 	rules, err := h.nl.RuleList(netlink.FAMILY_V4)
 	if err != nil {
 		return nil, fmt.Errorf("listing rules: %w", err)
 	}
+	var out []Witness
 	for _, r := range rules {
 		p := toPrefix(r.Src)
 		if k := fromKernelRule(r); !k.ours() || k.Priority != vpcnet.RuleFrom || p.Bits() < widestRule {

@@ -78,19 +78,25 @@ func TestFind(t *testing.T) {
 			n.veths.Of[h.Attachment], n.netns["/n/a"] = true, Gone
 		}},
 		{name: "the namespace cannot be looked at", pod: held("a", "/n/a"), want: never},
-		{name: "a veth that was there is gone, and the namespace was never known", pod: held("a", ""), want: time.Minute,
+		{
+			name: "a veth that was there is gone, and the namespace was never known", pod: held("a", ""), want: time.Minute,
 			before: func(n *node, h pool.Allocation) { n.veths.Of[h.Attachment] = true },
-			after:  func(n *node, h pool.Allocation) { delete(n.veths.Of, h.Attachment) }},
+			after:  func(n *node, h pool.Allocation) { delete(n.veths.Of, h.Attachment) },
+		},
 		{name: "nothing is known of it: it may be delegated", pod: held("a", ""), want: never},
 		{name: "nothing is known of it, and the runtime does not know it", pod: held("a", ""), runtime: true, want: time.Minute},
-		{name: "nothing is known of it, but the runtime knows it", pod: held("a", ""), runtime: true, want: never,
-			after: func(n *node, _ pool.Allocation) { n.sandboxes["a"] = true }},
+		{
+			name: "nothing is known of it, but the runtime knows it", pod: held("a", ""), runtime: true, want: never,
+			after: func(n *node, _ pool.Allocation) { n.sandboxes["a"] = true },
+		},
 		{name: "all gone, but the runtime knows it", pod: held("a", "/n/a"), runtime: true, want: never, after: func(n *node, _ pool.Allocation) {
 			n.netns["/n/a"], n.sandboxes["a"] = Gone, true
 		}},
-		{name: "a veth of the stock CNI without an alias", want: never,
+		{
+			name: "a veth of the stock CNI without an alias", want: never,
 			pod:   pool.Allocation{Pod: pool.Pod{HostVeth: "eni0"}},
-			after: func(n *node, _ pool.Allocation) { n.veths.Unnamed["eni0"] = true }},
+			after: func(n *node, _ pool.Allocation) { n.veths.Unnamed["eni0"] = true },
+		},
 		{name: "a veth of the stock CNI that is gone", pod: pool.Allocation{Pod: pool.Pod{HostVeth: "eni0"}}, want: time.Minute},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

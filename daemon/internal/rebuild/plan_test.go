@@ -90,17 +90,25 @@ withhold 10.0.0.2: link eni1 of vpc/c1/eth0 leads to it, which is not in the boo
 		{"a veth without a route tells no address; addresses of others do not matter", true, nil, []hostnet.Witness{
 			veth("eni1", "c1", ""), veth("docker0", "", "172.17.0.2"), inside("/n/a", "192.168.1.1"), rule("10.9.9.9"),
 		}, nil, ""},
-		{"a namespace alone: macvlan, whose attachment nobody knows", true, nil, []hostnet.Witness{inside("/n/a", "10.0.0.4")}, nil,
-			`withhold 10.0.0.4: in use in network namespace /n/a of a pod that is not in the books; free when the namespace is gone`},
+		{
+			"a namespace alone: macvlan, whose attachment nobody knows", true, nil,
+			[]hostnet.Witness{inside("/n/a", "10.0.0.4")},
+			nil,
+			`withhold 10.0.0.4: in use in network namespace /n/a of a pod that is not in the books; free when the namespace is gone`,
+		},
 		{"a rule without a pod: the address rests", true, nil, []hostnet.Witness{
 			rule("10.0.0.5"), rule("10.0.0.6"), rule("10.0.0.6"), veth("eni1", "c1", "10.0.0.5"),
 		}, nil, `
 hold 10.0.0.5 of "eni-b" for vpc/c1/eth0 link "eni1" netns ""
 rest 10.0.0.6`},
-		{"good books take nothing, but withhold", false, known, []hostnet.Witness{
-			veth("eni1", "k", "10.0.0.1"), veth("eni2", "c2", "10.0.0.2"), inside("/n/k", "10.0.0.1"), rule("10.0.0.5"),
-		}, []checkpoint.Entry{stock("s", "web", "10.0.0.3")},
-			`withhold 10.0.0.2: link eni2 of vpc/c2/eth0 leads to it, which is not in the books; free when the link is gone`},
+		{
+			"good books take nothing, but withhold", false, known,
+			[]hostnet.Witness{
+				veth("eni1", "k", "10.0.0.1"), veth("eni2", "c2", "10.0.0.2"), inside("/n/k", "10.0.0.1"), rule("10.0.0.5"),
+			},
+			[]checkpoint.Entry{stock("s", "web", "10.0.0.3")},
+			`withhold 10.0.0.2: link eni2 of vpc/c2/eth0 leads to it, which is not in the books; free when the link is gone`,
+		},
 		{"the checkpoint, with and without a route", true, nil, []hostnet.Witness{
 			veth(stockVeth("web"), "", "10.0.0.1"), veth(stockVeth("db"), "", ""), inside("/n/w", "10.0.0.1"),
 		}, []checkpoint.Entry{stock("c1", "web", "10.0.0.1"), stock("c2", "db", "10.0.0.2")}, `
@@ -108,15 +116,23 @@ hold 10.0.0.1 of "eni-a" for aws-cni/c1/eth0 link "` + stockVeth("web") + `" net
 hold 10.0.0.2 of "eni-a" for aws-cni/c2/eth0 link "` + stockVeth("db") + `" netns ""
 alias aws-cni/c1/eth0 on ` + stockVeth("web") + `
 alias aws-cni/c2/eth0 on ` + stockVeth("db")},
-		{"an address of the checkpoint that no ENI has any more stays with its pod", true, nil,
-			[]hostnet.Witness{veth(stockVeth("web"), "", "10.7.7.7")}, []checkpoint.Entry{stock("c1", "web", "10.7.7.7")}, `
+		{
+			"an address of the checkpoint that no ENI has any more stays with its pod", true, nil,
+			[]hostnet.Witness{veth(stockVeth("web"), "", "10.7.7.7")},
+			[]checkpoint.Entry{stock("c1", "web", "10.7.7.7")},
+			`
 hold 10.7.7.7 of "" for aws-cni/c1/eth0 link "` + stockVeth("web") + `" netns ""
-alias aws-cni/c1/eth0 on ` + stockVeth("web")},
-		{"dead entries of the checkpoint", true, nil, []hostnet.Witness{veth(stockVeth("web"), "", "10.0.0.3")},
-			[]checkpoint.Entry{stock("old", "web", "10.0.0.1"), stock("c2", "gone", "10.0.0.2")}, `
+alias aws-cni/c1/eth0 on ` + stockVeth("web"),
+		},
+		{
+			"dead entries of the checkpoint", true, nil,
+			[]hostnet.Witness{veth(stockVeth("web"), "", "10.0.0.3")},
+			[]checkpoint.Entry{stock("old", "web", "10.0.0.1"), stock("c2", "gone", "10.0.0.2")},
+			`
 withhold 10.0.0.3: link ` + stockVeth("web") + ` leads to it, whose pod is not known; free when the link is gone
 drop 10.0.0.1 of ns/web (aws-cni/old/eth0): its host veth ` + stockVeth("web") + ` leads to 10.0.0.3
-drop 10.0.0.2 of ns/gone (aws-cni/c2/eth0): its host veth ` + stockVeth("gone") + ` is gone`},
+drop 10.0.0.2 of ns/gone (aws-cni/c2/eth0): its host veth ` + stockVeth("gone") + ` is gone`,
+		},
 		{"the kernel is newer than the checkpoint", true, nil, []hostnet.Witness{
 			veth("eni1", "c9", "10.0.0.1"), veth(stockVeth("web"), "", ""),
 		}, []checkpoint.Entry{stock("c1", "web", "10.0.0.1")}, `

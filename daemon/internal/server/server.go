@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
+	"github.com/vpcchain/vpcchain/daemon/internal/orphans"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 	"github.com/vpcchain/vpcchain/pkg/snat"
@@ -128,7 +129,7 @@ func (s *ipam) Assign(ctx context.Context, r *ipamapi.AssignRequest) (*ipamapi.A
 	ctx, cancel := ahead(ctx)
 	defer cancel()
 	p := r.GetPod()
-	got, err := s.e.Assign(ctx, a, pool.Pod{Namespace: p.GetNamespace(), Name: p.GetName(), UID: p.GetUid()})
+	got, err := s.e.Assign(ctx, a, pool.Pod{Namespace: p.GetNamespace(), Name: p.GetName(), UID: p.GetUid(), Netns: orphans.VisibleNetns(r.GetNetns())})
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -193,7 +194,7 @@ func toStatus(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, engine.ErrNoAddress):
+	case errors.Is(err, engine.ErrNoAddress), errors.Is(err, engine.ErrNotRecorded):
 		return status.Error(codes.ResourceExhausted, err.Error())
 	case errors.Is(err, engine.ErrUnknown):
 		return status.Error(codes.NotFound, err.Error())
