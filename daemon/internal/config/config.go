@@ -29,6 +29,7 @@ type Config struct {
 	External   []netip.Prefix
 	LogLevel   slog.Level
 	Placing
+	Recovering
 	Cleaning
 	SNAT snat.Texts // settings of the outbound NAT, under their conflist names
 }
@@ -79,7 +80,7 @@ func Settings() []Setting {
 			"AWS_VPC_K8S_CNI_LOGLEVEL", "INFO", "DEBUG, INFO, WARN, ERROR", "least level of the log lines",
 			func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) },
 		},
-	}, append(placing(), cleaning()...)...)
+	}, slices.Concat(placing(), recovering(), cleaning())...)
 }
 
 func number(least, most int, set func(*Config, int)) func(*Config, string) error {
