@@ -110,13 +110,13 @@ func pool(ctx context.Context, c ipamapi.AdminClient, out io.Writer, asJSON bool
 		return 0, printJSON(out, v)
 	}
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ENI\tLINK\tPRIMARY\tTABLE\tADDRESSES\tUSED\tCOOLING\tFREE\tNOTE")
+	fmt.Fprintln(t, "ENI\tLINK\tPRIMARY\tTABLE\tPREFIXES\tADDRESSES\tUSED\tCOOLING\tFREE\tNOTE")
 	for _, e := range v.ENIs {
 		n := map[string]int{}
 		for _, a := range e.Addresses {
 			n[a.State]++
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", e.ID, e.Link, e.Primary, e.Table, len(e.Addresses), n["used"], n["cooling"], n["free"], e.Note)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", e.ID, e.Link, e.Primary, e.Table, len(e.Prefixes), len(e.Addresses), n["used"], n["cooling"], n["free"], e.Note)
 	}
 	if err := t.Flush(); err != nil {
 		return 1, err

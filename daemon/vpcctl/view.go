@@ -27,6 +27,15 @@ type eniView struct {
 	Ready     bool          `json:"ready"`
 	Note      string        `json:"note"`
 	Addresses []addressView `json:"addresses"`
+	Prefixes  []prefixView  `json:"prefixes"`
+}
+
+// prefixView is a delegated prefix; its addresses are among the ENI's.
+type prefixView struct {
+	Prefix    string `json:"prefix"`
+	Used      int    `json:"used"`
+	Cooling   int    `json:"cooling"`
+	Available int    `json:"available"`
 }
 
 type addressView struct {
@@ -49,7 +58,7 @@ func viewOf(r *ipamapi.PoolReply) view {
 		out := eniView{
 			ID: e.GetEni().GetId(), Device: int(e.GetEni().GetDevice()), Card: int(e.GetEni().GetCard()), MAC: e.GetEni().GetMac(),
 			MTU: int(e.GetEni().GetMtu()), Link: e.GetLink(), Primary: e.GetPrimary(), Subnet: e.GetSubnet(), SubnetID: e.GetSubnetId(),
-			Table: int(e.GetTable()), Ready: e.GetReady(), Note: e.GetNote(), Addresses: []addressView{},
+			Table: int(e.GetTable()), Ready: e.GetReady(), Note: e.GetNote(), Addresses: []addressView{}, Prefixes: []prefixView{},
 		}
 		for _, a := range e.GetAddresses() {
 			state := map[ipamapi.PoolAddress_State]string{
@@ -60,6 +69,9 @@ func viewOf(r *ipamapi.PoolReply) view {
 				Address: a.GetAddress(), State: state, Network: a.GetAttachment().GetNetwork(), ContainerID: a.GetAttachment().GetContainerId(),
 				IfName: a.GetAttachment().GetIfname(), Namespace: a.GetPod().GetNamespace(), Pod: a.GetPod().GetName(),
 			})
+		}
+		for _, p := range e.GetPrefixes() {
+			out.Prefixes = append(out.Prefixes, prefixView{p.GetPrefix(), int(p.GetUsed()), int(p.GetCooling()), int(p.GetAvailable())})
 		}
 		v.ENIs = append(v.ENIs, out)
 	}

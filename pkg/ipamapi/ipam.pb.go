@@ -128,7 +128,7 @@ func (x PoolAddress_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PoolAddress_State.Descriptor instead.
 func (PoolAddress_State) EnumDescriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{17, 0}
+	return file_ipam_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type Attachment struct {
@@ -1000,6 +1000,7 @@ type PoolENI struct {
 	Ready         bool                   `protobuf:"varint,7,opt,name=ready,proto3" json:"ready,omitempty"` // serves pods
 	Note          string                 `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`    // why not ready or not used
 	Addresses     []*PoolAddress         `protobuf:"bytes,9,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Prefixes      []*PoolPrefix          `protobuf:"bytes,10,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1097,6 +1098,82 @@ func (x *PoolENI) GetAddresses() []*PoolAddress {
 	return nil
 }
 
+func (x *PoolENI) GetPrefixes() []*PoolPrefix {
+	if x != nil {
+		return x.Prefixes
+	}
+	return nil
+}
+
+// PoolPrefix is a delegated prefix; its addresses are among the ENI's.
+type PoolPrefix struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"` // 10.20.11.16/28
+	Used          uint32                 `protobuf:"varint,2,opt,name=used,proto3" json:"used,omitempty"`
+	Cooling       uint32                 `protobuf:"varint,3,opt,name=cooling,proto3" json:"cooling,omitempty"`
+	Available     uint32                 `protobuf:"varint,4,opt,name=available,proto3" json:"available,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoolPrefix) Reset() {
+	*x = PoolPrefix{}
+	mi := &file_ipam_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolPrefix) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolPrefix) ProtoMessage() {}
+
+func (x *PoolPrefix) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolPrefix.ProtoReflect.Descriptor instead.
+func (*PoolPrefix) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PoolPrefix) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *PoolPrefix) GetUsed() uint32 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *PoolPrefix) GetCooling() uint32 {
+	if x != nil {
+		return x.Cooling
+	}
+	return 0
+}
+
+func (x *PoolPrefix) GetAvailable() uint32 {
+	if x != nil {
+		return x.Available
+	}
+	return 0
+}
+
 type PoolAddress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
@@ -1109,7 +1186,7 @@ type PoolAddress struct {
 
 func (x *PoolAddress) Reset() {
 	*x = PoolAddress{}
-	mi := &file_ipam_proto_msgTypes[17]
+	mi := &file_ipam_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1198,7 @@ func (x *PoolAddress) String() string {
 func (*PoolAddress) ProtoMessage() {}
 
 func (x *PoolAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[17]
+	mi := &file_ipam_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1211,7 @@ func (x *PoolAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolAddress.ProtoReflect.Descriptor instead.
 func (*PoolAddress) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{17}
+	return file_ipam_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PoolAddress) GetAddress() string {
@@ -1173,7 +1250,7 @@ type SnatRequest struct {
 
 func (x *SnatRequest) Reset() {
 	*x = SnatRequest{}
-	mi := &file_ipam_proto_msgTypes[18]
+	mi := &file_ipam_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1262,7 @@ func (x *SnatRequest) String() string {
 func (*SnatRequest) ProtoMessage() {}
 
 func (x *SnatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[18]
+	mi := &file_ipam_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1275,7 @@ func (x *SnatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnatRequest.ProtoReflect.Descriptor instead.
 func (*SnatRequest) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{18}
+	return file_ipam_proto_rawDescGZIP(), []int{19}
 }
 
 type SnatReply struct {
@@ -1213,7 +1290,7 @@ type SnatReply struct {
 
 func (x *SnatReply) Reset() {
 	*x = SnatReply{}
-	mi := &file_ipam_proto_msgTypes[19]
+	mi := &file_ipam_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1225,7 +1302,7 @@ func (x *SnatReply) String() string {
 func (*SnatReply) ProtoMessage() {}
 
 func (x *SnatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[19]
+	mi := &file_ipam_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1238,7 +1315,7 @@ func (x *SnatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnatReply.ProtoReflect.Descriptor instead.
 func (*SnatReply) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{19}
+	return file_ipam_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SnatReply) GetNetwork() string {
@@ -1339,7 +1416,7 @@ const file_ipam_proto_rawDesc = "" +
 	"\taddresses\x18\x01 \x01(\rR\taddresses\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\rR\x04used\x12\x18\n" +
 	"\acooling\x18\x03 \x01(\rR\acooling\x12\x1c\n" +
-	"\tavailable\x18\x04 \x01(\rR\tavailable\"\x92\x02\n" +
+	"\tavailable\x18\x04 \x01(\rR\tavailable\"\xcc\x02\n" +
 	"\aPoolENI\x12'\n" +
 	"\x03eni\x18\x01 \x01(\v2\x15.vpcchain.ipam.v1.ENIR\x03eni\x12\x18\n" +
 	"\aprimary\x18\x02 \x01(\tR\aprimary\x12\x1b\n" +
@@ -1349,7 +1426,15 @@ const file_ipam_proto_rawDesc = "" +
 	"\x05table\x18\x06 \x01(\rR\x05table\x12\x14\n" +
 	"\x05ready\x18\a \x01(\bR\x05ready\x12\x12\n" +
 	"\x04note\x18\b \x01(\tR\x04note\x12;\n" +
-	"\taddresses\x18\t \x03(\v2\x1d.vpcchain.ipam.v1.PoolAddressR\taddresses\"\xb0\x02\n" +
+	"\taddresses\x18\t \x03(\v2\x1d.vpcchain.ipam.v1.PoolAddressR\taddresses\x128\n" +
+	"\bprefixes\x18\n" +
+	" \x03(\v2\x1c.vpcchain.ipam.v1.PoolPrefixR\bprefixes\"p\n" +
+	"\n" +
+	"PoolPrefix\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x12\n" +
+	"\x04used\x18\x02 \x01(\rR\x04used\x12\x18\n" +
+	"\acooling\x18\x03 \x01(\rR\acooling\x12\x1c\n" +
+	"\tavailable\x18\x04 \x01(\rR\tavailable\"\xb0\x02\n" +
 	"\vPoolAddress\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x129\n" +
 	"\x05state\x18\x02 \x01(\x0e2#.vpcchain.ipam.v1.PoolAddress.StateR\x05state\x12<\n" +
@@ -1397,7 +1482,7 @@ func file_ipam_proto_rawDescGZIP() []byte {
 }
 
 var file_ipam_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_ipam_proto_goTypes = []any{
 	(StatusReply_State)(0), // 0: vpcchain.ipam.v1.StatusReply.State
 	(PoolAddress_State)(0), // 1: vpcchain.ipam.v1.PoolAddress.State
@@ -1418,10 +1503,11 @@ var file_ipam_proto_goTypes = []any{
 	(*PoolReply)(nil),      // 16: vpcchain.ipam.v1.PoolReply
 	(*PoolTotals)(nil),     // 17: vpcchain.ipam.v1.PoolTotals
 	(*PoolENI)(nil),        // 18: vpcchain.ipam.v1.PoolENI
-	(*PoolAddress)(nil),    // 19: vpcchain.ipam.v1.PoolAddress
-	(*SnatRequest)(nil),    // 20: vpcchain.ipam.v1.SnatRequest
-	(*SnatReply)(nil),      // 21: vpcchain.ipam.v1.SnatReply
-	nil,                    // 22: vpcchain.ipam.v1.SnatReply.SettingsEntry
+	(*PoolPrefix)(nil),     // 19: vpcchain.ipam.v1.PoolPrefix
+	(*PoolAddress)(nil),    // 20: vpcchain.ipam.v1.PoolAddress
+	(*SnatRequest)(nil),    // 21: vpcchain.ipam.v1.SnatRequest
+	(*SnatReply)(nil),      // 22: vpcchain.ipam.v1.SnatReply
+	nil,                    // 23: vpcchain.ipam.v1.SnatReply.SettingsEntry
 }
 var file_ipam_proto_depIdxs = []int32{
 	2,  // 0: vpcchain.ipam.v1.AssignRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
@@ -1434,30 +1520,31 @@ var file_ipam_proto_depIdxs = []int32{
 	18, // 7: vpcchain.ipam.v1.PoolReply.enis:type_name -> vpcchain.ipam.v1.PoolENI
 	17, // 8: vpcchain.ipam.v1.PoolReply.totals:type_name -> vpcchain.ipam.v1.PoolTotals
 	6,  // 9: vpcchain.ipam.v1.PoolENI.eni:type_name -> vpcchain.ipam.v1.ENI
-	19, // 10: vpcchain.ipam.v1.PoolENI.addresses:type_name -> vpcchain.ipam.v1.PoolAddress
-	1,  // 11: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
-	2,  // 12: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
-	3,  // 13: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
-	22, // 14: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
-	4,  // 15: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
-	7,  // 16: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
-	9,  // 17: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
-	11, // 18: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
-	13, // 19: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
-	15, // 20: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
-	20, // 21: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
-	5,  // 22: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
-	8,  // 23: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
-	10, // 24: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
-	12, // 25: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
-	14, // 26: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
-	16, // 27: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
-	21, // 28: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
-	22, // [22:29] is the sub-list for method output_type
-	15, // [15:22] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	20, // 10: vpcchain.ipam.v1.PoolENI.addresses:type_name -> vpcchain.ipam.v1.PoolAddress
+	19, // 11: vpcchain.ipam.v1.PoolENI.prefixes:type_name -> vpcchain.ipam.v1.PoolPrefix
+	1,  // 12: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
+	2,  // 13: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
+	3,  // 14: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
+	23, // 15: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
+	4,  // 16: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
+	7,  // 17: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
+	9,  // 18: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
+	11, // 19: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
+	13, // 20: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
+	15, // 21: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
+	21, // 22: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
+	5,  // 23: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
+	8,  // 24: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
+	10, // 25: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
+	12, // 26: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
+	14, // 27: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
+	16, // 28: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
+	22, // 29: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
+	23, // [23:30] is the sub-list for method output_type
+	16, // [16:23] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_ipam_proto_init() }
@@ -1471,7 +1558,7 @@ func file_ipam_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ipam_proto_rawDesc), len(file_ipam_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -22,7 +22,10 @@ type Config struct {
 	WarmENI    int           // WARM_ENI_TARGET: whole spare ENIs to keep
 	WarmIP     int           // WARM_IP_TARGET: spare addresses; 0 is off
 	MinimumIP  int           // MINIMUM_IP_TARGET: floor of all addresses; 0 is off
+	WarmPrefix int           // WARM_PREFIX_TARGET: wholly free prefixes to keep
+	Prefixes   bool          // ENABLE_PREFIX_DELEGATION: the pool grows by /28 prefixes
 	MaxENI     int           // MAX_ENI: cap below the instance's limit; 0 is none
+	MaxPods    int           // MAX_PODS: addresses to have at most; 0 is what the instance carries
 	Cooldown   time.Duration // IP_COOLDOWN_PERIOD: a freed address rests
 	ENIMTU     int           // AWS_VPC_ENI_MTU, bytes
 	VethPrefix string        // AWS_VPC_K8S_CNI_VETHPREFIX
@@ -48,22 +51,6 @@ type Setting struct {
 func Settings() []Setting {
 	return append([]Setting{
 		{
-			"WARM_ENI_TARGET", "1", "a whole number from 0", "whole spare ENIs to keep; without effect when WARM_IP_TARGET or MINIMUM_IP_TARGET is set",
-			number(0, 1000, func(c *Config, n int) { c.WarmENI = n }),
-		},
-		{
-			"WARM_IP_TARGET", "0", "a whole number from 0; 0 is off", "free addresses to keep",
-			number(0, 100000, func(c *Config, n int) { c.WarmIP = n }),
-		},
-		{
-			"MINIMUM_IP_TARGET", "0", "a whole number from 0; 0 is off", "addresses to have at least, used ones included",
-			number(0, 100000, func(c *Config, n int) { c.MinimumIP = n }),
-		},
-		{
-			"MAX_ENI", "0", "a whole number from 0; 0 is no cap", "ENIs to have at most, the primary one included",
-			number(0, 1000, func(c *Config, n int) { c.MaxENI = n }),
-		},
-		{
 			"IP_COOLDOWN_PERIOD", "30", "seconds, a whole number from 0", "how long a freed address is not given to another pod",
 			number(0, 86400, func(c *Config, n int) { c.Cooldown = time.Duration(n) * time.Second }),
 		},
@@ -80,7 +67,7 @@ func Settings() []Setting {
 			"AWS_VPC_K8S_CNI_LOGLEVEL", "INFO", "DEBUG, INFO, WARN, ERROR", "least level of the log lines",
 			func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) },
 		},
-	}, slices.Concat(placing(), recovering(), cleaning())...)
+	}, slices.Concat(sizing(), placing(), recovering(), cleaning())...)
 }
 
 func number(least, most int, set func(*Config, int)) func(*Config, string) error {

@@ -50,10 +50,16 @@ func (e *Engine) do(ctx context.Context, a decide.Action) error {
 	}
 	switch a.Kind {
 	case decide.Assign:
+		if a.Prefixes > 0 {
+			return e.assignPrefixes(ctx, a)
+		}
 		return e.assignTo(ctx, a)
 	case decide.Create:
-		return e.createENI(ctx, a.Count)
+		return e.createENI(ctx, a)
 	case decide.Unassign:
+		if len(a.Blocks) > 0 {
+			return e.unassignPrefixes(ctx, a)
+		}
 		return e.unassign(ctx, a)
 	default:
 		return e.removeENI(ctx, a.ENI)

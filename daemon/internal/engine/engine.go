@@ -47,6 +47,8 @@ type ENIRemover interface {
 type Addresses interface {
 	Assign(ctx context.Context, eniID string, n int) ([]netip.Addr, error)
 	Unassign(ctx context.Context, eniID string, addrs []netip.Addr) error
+	AssignPrefixes(ctx context.Context, eniID string, n int) ([]netip.Prefix, error)
+	UnassignPrefixes(ctx context.Context, eniID string, prefixes []netip.Prefix) error
 }
 
 // Metadata is IMDS: who this instance is, and its view of the ENIs.
@@ -59,7 +61,7 @@ type Metadata interface {
 // Host is the kernel of the node.
 type Host interface {
 	Sync(ctx context.Context, d hostnet.Desired) (hostnet.Observed, error)
-	EnsureFrom(addr netip.Addr, table int) error
+	EnsureFrom(src netip.Prefix, table int) error
 	Watch(ctx context.Context) (<-chan struct{}, error)
 }
 
@@ -118,7 +120,7 @@ type Engine struct {
 	links    map[string]hostnet.Link
 	primary  hostnet.Link
 	degraded []string
-	quiet    time.Time    // of the last Assign or Release: shrinking waits for calm
+	sizing   sizing
 	plan     []string     // what the loop does next, in words
 	released []netip.Addr // whose tracked connections are still there
 
@@ -151,11 +153,6 @@ func (e *Engine) poke() {
 	case e.wake <- struct{}{}:
 	default:
 	}
-}
-
-func (e *Engine) targets() decide.Targets {
-	c := e.Config
-	return decide.Targets{WarmENI: c.WarmENI, WarmIP: c.WarmIP, MinimumIP: c.MinimumIP, MaxENI: c.MaxENI}
 }
 
 // ErrNoAddress is an Assign whose deadline passed without a free address.

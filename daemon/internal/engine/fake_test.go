@@ -15,19 +15,21 @@ import (
 // fakeEC2 is a small EC2 with IMDS: ENIs, a subnet that can run out, the limits
 // of an instance type, and time that calls take.
 type fakeEC2 struct {
-	mu      sync.Mutex
-	limits  eni.Limits
-	free    int // addresses left in the subnet
-	latency time.Duration
-	enis    map[string]*fakeENI
-	tokens  map[string]string // ClientToken -> what it made
-	serial  int
-	next    netip.Addr
-	calls   []call
-	faults  map[string][]error       // by call; each error fails one
-	broken  map[string]error         // by call; fails all
-	lost    map[string]bool          // by call; the next one is applied and its answer lost
-	slow    map[string]time.Duration // by call; instead of latency
+	mu          sync.Mutex
+	limits      eni.Limits
+	free        int // addresses left in the subnet
+	latency     time.Duration
+	enis        map[string]*fakeENI
+	tokens      map[string]string // ClientToken -> what it made
+	serial      int
+	blocks      int // /28 that the subnet has left
+	serialBlock int
+	next        netip.Addr
+	calls       []call
+	faults      map[string][]error       // by call; each error fails one
+	broken      map[string]error         // by call; fails all
+	lost        map[string]bool          // by call; the next one is applied and its answer lost
+	slow        map[string]time.Duration // by call; instead of latency
 }
 
 type fakeENI struct {
@@ -44,7 +46,7 @@ var errLost = fmt.Errorf("connection reset: %w", eni.ErrNoAnswer)
 
 func newEC2(limits eni.Limits) *fakeEC2 {
 	f := &fakeEC2{
-		limits: limits, free: 1000, latency: 100 * time.Millisecond, enis: map[string]*fakeENI{}, tokens: map[string]string{}, next: netip.MustParseAddr("10.0.0.10"),
+		limits: limits, free: 1000, blocks: 100, latency: 100 * time.Millisecond, enis: map[string]*fakeENI{}, tokens: map[string]string{}, next: netip.MustParseAddr("10.0.0.10"),
 		faults: map[string][]error{}, broken: map[string]error{}, lost: map[string]bool{},
 		slow: map[string]time.Duration{},
 	}
@@ -137,7 +139,12 @@ func (f *fakeEC2) Create(ctx context.Context, spec eni.CreateSpec) (eni.ENI, err
 	}
 	e := f.enis[f.tokens[spec.ClientToken]]
 	if e == nil {
+		blocks, err := f.prefixes(spec.Prefixes)
+		if err != nil {
+			return eni.ENI{}, err
+		}
 		e = f.make(spec.Addresses)
+		e.Prefixes = blocks
 		e.Device, e.SubnetID, e.Groups, e.Tags = -1, spec.SubnetID, spec.Groups, spec.Tags
 		f.tokens[spec.ClientToken] = e.ID
 	}

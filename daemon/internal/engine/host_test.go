@@ -39,13 +39,13 @@ func (h *fakeHost) Sync(_ context.Context, d hostnet.Desired) (hostnet.Observed,
 	return obs, nil
 }
 
-func (h *fakeHost) EnsureFrom(a netip.Addr, table int) error {
+func (h *fakeHost) EnsureFrom(src netip.Prefix, table int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.fromErr != nil {
 		return h.fromErr
 	}
-	h.from[a] = table
+	h.from[src.Addr()] = table
 	return nil
 }
 

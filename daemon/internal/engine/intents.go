@@ -14,18 +14,22 @@ import (
 const grace = intent.Grace
 
 // createENI makes an ENI and attaches it.
-func (e *Engine) createENI(ctx context.Context, count int) error {
+func (e *Engine) createENI(ctx context.Context, a decide.Action) error {
 	place, err := e.place(ctx)
 	if err != nil {
 		return err
 	}
 	device := e.takeDevice()
 	defer e.giveDevice(device)
+	addrs, prefixes := e.contents(place, a)
 	made, err := e.intents.Make(ctx, eni.CreateSpec{
-		SubnetID: place.SubnetID, Groups: place.Groups, Addresses: room(place, count), Description: "aws-K8S-" + e.node.InstanceID,
+		SubnetID: place.SubnetID, Groups: place.Groups, Addresses: addrs, Prefixes: prefixes, Description: "aws-K8S-" + e.node.InstanceID,
 		Tags: e.tags(time.Now()),
 	}, 0, device)
 	if refused, ok := errors.AsType[*intent.CreateError](err); ok {
+		if prefixes > 0 && isA(refused, eni.ErrSubnetFull) {
+			e.noBlock(place.SubnetID, refused)
+		}
 		return notThere(place.SubnetID, refused)
 	}
 	if err != nil {
@@ -35,6 +39,9 @@ func (e *Engine) createENI(ctx context.Context, count int) error {
 	defer e.mu.Unlock()
 	e.pool.AddENI(made, time.Now())
 	e.places.succeeded(place.SubnetID)
+	if len(made.Prefixes) > 0 {
+		delete(e.sizing.fragmented, place.SubnetID)
+	}
 	return nil
 }
 

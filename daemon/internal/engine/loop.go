@@ -14,9 +14,8 @@ import (
 )
 
 const (
-	slowTick    = 30 * time.Second       // the loop runs at least so often
-	calm        = 100 * time.Millisecond // and, while nobody waits, no more often
-	shrinkAfter = 30 * time.Second       // of calm: the stock CNI's interval of scaling down
+	slowTick = 30 * time.Second       // the loop runs at least so often
+	calm     = 100 * time.Millisecond // and, while nobody waits, no more often
 )
 
 // Run is the loop; it returns when ctx ends and the actions have.
@@ -102,6 +101,9 @@ func (e *Engine) next(now time.Time) time.Duration {
 	if t := e.pool.NextAvailable(now); !t.IsZero() {
 		wait = min(wait, t.Sub(now))
 	}
+	if t := e.sizing.patience.Ends(); t.After(now) {
+		wait = min(wait, t.Sub(now))
+	}
 	if e.backoff.until.After(now) {
 		wait = min(wait, e.backoff.until.Sub(now))
 	}
@@ -111,13 +113,8 @@ func (e *Engine) next(now time.Time) time.Duration {
 
 // decide picks the actions to start and books them; the caller holds the lock.
 func (e *Engine) decide(now time.Time) []decide.Action {
-	in := decide.Input{
-		Pool: e.pool.Snapshot(now), Targets: e.targets(), Limits: e.limits, Waiters: len(e.waiters),
-		Shrink: now.Sub(e.quiet) > shrinkAfter,
-	}
-	for _, a := range e.inFlight {
-		in.InFlight = append(in.InFlight, a)
-	}
+	in := e.input(now)
+	in.Shrink = e.sizing.patience.Lasted(decide.Surplus(in), now)
 	actions := e.allowed(in, now)
 	if len(in.InFlight)+len(actions) == 0 {
 		e.backoff.forget(now)
@@ -164,9 +161,13 @@ func (e *Engine) desired(now time.Time) hostnet.Desired {
 		}
 		d.ENIs = append(d.ENIs, hostnet.ENI{ID: m.ID, MAC: m.MAC, Card: m.Card, Device: m.Device, Primary: m.Primary, Subnet: m.Subnet})
 		table := vpcnet.ENITable(m.Card, m.Device)
+		// A prefix has its rule before the first pod of it comes.
+		for _, b := range m.Prefixes {
+			d.From = append(d.From, hostnet.From{Prefix: b, Table: table})
+		}
 		for _, slot := range m.Slots {
 			// An address keeps its rule while it rests: packets of its late pod still leave the right way.
-			if slot.State != pool.Free {
+			if slot.State != pool.Free && !slot.Prefix.IsValid() {
 				d.From = append(d.From, hostnet.From{Prefix: vpcnet.Host(slot.Addr), Table: table})
 			}
 			if h := slot.Holder; h != nil {

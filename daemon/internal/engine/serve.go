@@ -111,7 +111,6 @@ func (e *Engine) allocate(ctx context.Context, a vpcnet.Attachment, pod pool.Pod
 		}
 	}
 	if ok {
-		e.quiet = now
 		e.mu.Unlock()
 		e.poke()
 		return h, nil
@@ -168,7 +167,6 @@ func (e *Engine) serveWaiters(now time.Time) {
 			return
 		}
 		e.waiters = e.waiters[1:]
-		e.quiet = now
 		w.got <- h
 	}
 }
@@ -182,7 +180,7 @@ func (e *Engine) finish(h pool.Allocation) (Assigned, error) {
 	if !ok {
 		return Assigned{}, fmt.Errorf("%s of %s lies on %s, which is gone", h.Addr, h.Attachment, h.ENI)
 	}
-	if err := e.Host.EnsureFrom(h.Addr, vpcnet.ENITable(m.Card, m.Device)); err != nil {
+	if err := e.Host.EnsureFrom(source(m, h.Addr), vpcnet.ENITable(m.Card, m.Device)); err != nil {
 		return Assigned{}, err
 	}
 	if mtu == 0 {
@@ -222,7 +220,6 @@ func (e *Engine) releaseOne(a vpcnet.Attachment) (pool.Allocation, error) {
 	}
 	e.pool.Release(a, now)
 	e.released = append(e.released, h.Addr)
-	e.quiet = now
 	e.poke()
 	return h, nil
 }

@@ -88,6 +88,7 @@ func (e *Engine) discover(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.look = look
+	e.measure()
 	e.believe(enis, time.Now())
 	return nil
 }

@@ -86,7 +86,8 @@ func (e *Engine) stuck(now time.Time) bool {
 }
 
 func (e *Engine) decideNow(now time.Time) []decide.Action {
-	in := decide.Input{Pool: e.pool.Snapshot(now), Targets: e.targets(), Limits: e.limits, Waiters: max(len(e.waiters), 1)}
+	in := e.input(now)
+	in.InFlight, in.Waiters = nil, max(len(e.waiters), 1)
 	return e.places.without(in, func(b *backoff) bool { return b.last != nil })
 }
 
@@ -115,7 +116,7 @@ func (e *Engine) shortage() string {
 	case len(e.inFlight) > 0:
 		return counts + "; the pool is growing: " + strings.Join(e.plan, ", ")
 	case len(unready) == 0 && len(e.decideNow(now)) == 0 && s.Count(pool.Cooling) == 0:
-		return counts + fmt.Sprintf("; that is all a %s may have (or MAX_ENI): move pods to another node", e.node.InstanceType)
+		return counts + fmt.Sprintf("; that is all a %s may have (or MAX_ENI, or MAX_PODS): move pods to another node", e.node.InstanceType)
 	}
 	return counts
 }

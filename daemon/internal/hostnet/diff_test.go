@@ -124,10 +124,16 @@ func TestDiff(t *testing.T) {
 			"route del default via 10.20.11.1 dev eth1 table 2 proto 86",
 		}},
 		{name: "wider source: new before old", change: func(d *Desired, _ *kernel) {
-			d.From = append(d.From, From{prefixOf("10.20.11.42/31"), 2})
+			d.From = append(d.From, From{prefixOf("10.20.11.42/32"), 2}, From{prefixOf("10.20.11.43/32"), 2})
 		}, want: []string{
 			"rule add 1536: from 10.20.11.40/30 lookup 2 proto 86",
 			"rule del 1536: from 10.20.11.40/31 lookup 2 proto 86",
+		}},
+		{name: "each prefix has a rule of its own", change: func(d *Desired, _ *kernel) {
+			d.From = append(d.From, From{prefixOf("10.20.12.0/28"), 2}, From{prefixOf("10.20.12.16/28"), 2})
+		}, want: []string{
+			"rule add 1536: from 10.20.12.0/28 lookup 2 proto 86",
+			"rule add 1536: from 10.20.12.16/28 lookup 2 proto 86",
 		}},
 		{name: "late link", change: func(_ *Desired, k *kernel) {
 			k.links = slices.DeleteFunc(k.links, func(l link) bool { return l.Name == "eth1" })

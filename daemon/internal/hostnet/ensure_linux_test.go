@@ -31,16 +31,16 @@ func TestEnsureFrom(t *testing.T) {
 	want := fromRule(vpcnet.RuleFrom, vpcnet.Host(a), 2)
 	events := newMonitor(t)
 	for range 2 { // EEXIST is success
-		must(t, h.EnsureFrom(a, 2))
+		must(t, h.EnsureFrom(vpcnet.Host(a), 2))
 	}
 	if n := events.count(t); n != 1 {
 		t.Errorf("two EnsureFrom caused %d kernel messages, want 1", n)
 	}
-	must(t, h.EnsureFrom(addrOf("10.20.11.51"), vpcnet.TableMain))
+	must(t, h.EnsureFrom(prefixOf("10.20.11.51/32"), vpcnet.TableMain))
 	if n := events.count(t); n != 0 {
 		t.Errorf("EnsureFrom to main caused %d kernel messages", n)
 	}
-	if err := h.EnsureFrom(netip.Addr{}, 2); err == nil {
+	if err := h.EnsureFrom(netip.Prefix{}, 2); err == nil {
 		t.Error("EnsureFrom of no address succeeded")
 	}
 	// A Sync whose Desired was computed before knows nothing of it and leaves it.
@@ -86,7 +86,7 @@ func TestEnsureFromAgainstSync(t *testing.T) {
 		mu.Lock()
 		d.From = append(d.From, From{vpcnet.Host(a), 2})
 		mu.Unlock()
-		must(t, h.EnsureFrom(a, 2))
+		must(t, h.EnsureFrom(vpcnet.Host(a), 2))
 		for range 3 {
 			if !hasRule(t, want) {
 				t.Error("a rule that was asked for is missing")
@@ -108,7 +108,7 @@ func BenchmarkEnsureFrom(b *testing.B) {
 	}
 	a := addrOf("10.20.12.1")
 	for b.Loop() {
-		if err := h.EnsureFrom(a, 2); err != nil {
+		if err := h.EnsureFrom(vpcnet.Host(a), 2); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()

@@ -84,18 +84,19 @@ func (h *Host) Sync(ctx context.Context, d Desired) (Observed, error) {
 	return obs, err
 }
 
-// EnsureFrom makes sure that packets from addr use the ENI's table: one
-// netlink request. The rule being there already is success. Table main needs none.
-// The address is to be in what the next Desired is computed from before the
+// EnsureFrom makes sure that packets from src use the ENI's table: one netlink
+// request. The rule being there already is success. Table main needs none. An
+// address of a delegated prefix has no rule of its own: src is the prefix then.
+// The source is to be in what the next Desired is computed from before the
 // call; a Sync with an older Desired then leaves the rule alone.
-func (h *Host) EnsureFrom(addr netip.Addr, table int) error {
+func (h *Host) EnsureFrom(src netip.Prefix, table int) error {
 	if table == vpcnet.TableMain {
 		return nil
 	}
-	if !addr.Is4() {
-		return fmt.Errorf("adding rule %d from %s: only IPv4 addresses are supported", vpcnet.RuleFrom, addr)
+	if !src.IsValid() || !src.Addr().Is4() {
+		return fmt.Errorf("adding rule %d from %s: only IPv4 is supported", vpcnet.RuleFrom, src)
 	}
-	r := fromRule(vpcnet.RuleFrom, vpcnet.Host(addr), table)
+	r := fromRule(vpcnet.RuleFrom, src.Masked(), table)
 	h.pin(r)
 	if err := h.hot.RuleAdd(r.toKernel()); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("adding rule %q: %w", r, err)

@@ -30,8 +30,9 @@ type Desired struct {
 	// them: it is observed and gets the MTU, nothing else.
 	ENIs []ENI
 	// From are the sources that must leave by an ENI's table (rule 1536).
-	// Adjacent aligned ones of a table are merged. An entry with table main is
-	// ignored: that is where such a packet goes anyway.
+	// Adjacent aligned addresses of a table are merged; a wider prefix is one
+	// rule. An entry with table main is ignored: that is where such a packet goes
+	// anyway.
 	From []From
 	// External are destinations that always use table main (rule 1535).
 	External []netip.Prefix

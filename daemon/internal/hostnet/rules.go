@@ -17,8 +17,13 @@ func desiredRules(d Desired) []rule {
 	}
 	byTable := map[int][]netip.Prefix{}
 	for _, f := range d.From {
-		if f.Table != vpcnet.TableMain {
+		switch {
+		case f.Table == vpcnet.TableMain:
+		case f.Prefix.IsSingleIP():
 			byTable[f.Table] = append(byTable[f.Table], f.Prefix)
+		default:
+			// A delegated prefix keeps its own rule, the one that EnsureFrom adds.
+			rules = append(rules, fromRule(vpcnet.RuleFrom, f.Prefix.Masked(), f.Table))
 		}
 	}
 	for _, table := range sortedKeys(byTable) {

@@ -37,7 +37,7 @@ func TestWatchSeesADeletedRule(t *testing.T) {
 		}
 	}
 	// What Sync adds carries our protocol and is not reported back.
-	must(t, h.EnsureFrom(addrOf("10.20.11.50"), 2))
+	must(t, h.EnsureFrom(prefixOf("10.20.11.50/32"), 2))
 	select {
 	case <-changes:
 		t.Error("our own additions came back as changes")

@@ -34,7 +34,7 @@ func link(device, mtu int) hostnet.Link {
 }
 
 // EnsureFrom has no rule to add.
-func (Host) EnsureFrom(netip.Addr, int) error { return nil }
+func (Host) EnsureFrom(netip.Prefix, int) error { return nil }
 
 // Watch has no news.
 func (Host) Watch(context.Context) (<-chan struct{}, error) { return make(chan struct{}), nil }

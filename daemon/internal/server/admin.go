@@ -41,6 +41,11 @@ func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply,
 		for _, slot := range m.Slots {
 			e.Addresses = append(e.Addresses, address(slot))
 		}
+		for _, b := range m.Blocks() {
+			e.Prefixes = append(e.Prefixes, &ipamapi.PoolPrefix{
+				Prefix: b.Prefix.String(), Used: uint32(b.Used), Cooling: uint32(b.Cooling), Available: uint32(b.Free),
+			})
+		}
 		reply.Enis = append(reply.Enis, e)
 	}
 	return reply, nil

@@ -97,6 +97,18 @@ func (c *cloud) Assign(_ context.Context, id string, n int) ([]netip.Addr, error
 
 func (c *cloud) Unassign(context.Context, string, []netip.Addr) error { return nil }
 
+func (c *cloud) AssignPrefixes(_ context.Context, id string, n int) ([]netip.Prefix, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := &c.enis[c.index(id)]
+	for range n {
+		e.Prefixes = append(slices.Clip(e.Prefixes), netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(len(e.Prefixes)), 0}), eni.PrefixBits))
+	}
+	return e.Prefixes[len(e.Prefixes)-n:], nil
+}
+
+func (c *cloud) UnassignPrefixes(context.Context, string, []netip.Prefix) error { return nil }
+
 func (c *cloud) Node(context.Context) (eni.Node, error) {
 	return eni.Node{InstanceID: "i-1", InstanceType: "t3.small", PrimaryENI: "eni-0", PrimaryIP: c.enis[0].Primary}, nil
 }
@@ -122,7 +134,7 @@ func (k *kernel) Sync(_ context.Context, d hostnet.Desired) (hostnet.Observed, e
 	return obs, nil
 }
 
-func (k *kernel) EnsureFrom(netip.Addr, int) error { return nil }
+func (k *kernel) EnsureFrom(netip.Prefix, int) error { return nil }
 
 func (k *kernel) Watch(context.Context) (<-chan struct{}, error) { return k.events, nil }
 
