@@ -122,6 +122,9 @@ func pool(ctx context.Context, c ipamapi.AdminClient, out io.Writer, asJSON bool
 		return 1, err
 	}
 	fmt.Fprintf(out, "%d addresses: %d used, %d cooling, %d available\n", v.Addresses, v.Used, v.Cooling, v.Available)
+	for _, a := range v.doubtful() {
+		fmt.Fprintln(out, a)
+	}
 	for _, p := range v.Plan {
 		fmt.Fprintln(out, "next:", p)
 	}

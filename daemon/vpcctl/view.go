@@ -11,6 +11,8 @@ type view struct {
 	Available int       `json:"available"`
 	Waiters   int       `json:"waiters"`
 	Plan      []string  `json:"plan"`
+	// Lost are addresses that pods hold and that no ENI has any more.
+	Lost []addressView `json:"lost"`
 }
 
 type eniView struct {
@@ -40,7 +42,8 @@ type prefixView struct {
 
 type addressView struct {
 	Address     string `json:"address"`
-	State       string `json:"state"` // free, used, cooling
+	State       string `json:"state"` // free, used, cooling, reserved, withheld
+	Note        string `json:"note,omitempty"`
 	Network     string `json:"network,omitempty"`
 	ContainerID string `json:"containerID,omitempty"`
 	IfName      string `json:"ifname,omitempty"`
@@ -52,7 +55,10 @@ func viewOf(r *ipamapi.PoolReply) view {
 	t := r.GetTotals()
 	v := view{
 		Addresses: int(t.GetAddresses()), Used: int(t.GetUsed()), Cooling: int(t.GetCooling()), Available: int(t.GetAvailable()),
-		Waiters: int(r.GetWaiters()), Plan: r.GetPlan(), ENIs: []eniView{},
+		Waiters: int(r.GetWaiters()), Plan: r.GetPlan(), ENIs: []eniView{}, Lost: []addressView{},
+	}
+	for _, a := range r.GetLost() {
+		v.Lost = append(v.Lost, addressOf(a))
 	}
 	for _, e := range r.GetEnis() {
 		out := eniView{
@@ -61,14 +67,7 @@ func viewOf(r *ipamapi.PoolReply) view {
 			Table: int(e.GetTable()), Ready: e.GetReady(), Note: e.GetNote(), Addresses: []addressView{}, Prefixes: []prefixView{},
 		}
 		for _, a := range e.GetAddresses() {
-			state := map[ipamapi.PoolAddress_State]string{
-				ipamapi.PoolAddress_STATE_FREE: "free", ipamapi.PoolAddress_STATE_USED: "used", ipamapi.PoolAddress_STATE_COOLING: "cooling",
-				ipamapi.PoolAddress_STATE_RESERVED: "reserved",
-			}[a.GetState()]
-			out.Addresses = append(out.Addresses, addressView{
-				Address: a.GetAddress(), State: state, Network: a.GetAttachment().GetNetwork(), ContainerID: a.GetAttachment().GetContainerId(),
-				IfName: a.GetAttachment().GetIfname(), Namespace: a.GetPod().GetNamespace(), Pod: a.GetPod().GetName(),
-			})
+			out.Addresses = append(out.Addresses, addressOf(a))
 		}
 		for _, p := range e.GetPrefixes() {
 			out.Prefixes = append(out.Prefixes, prefixView{p.GetPrefix(), int(p.GetUsed()), int(p.GetCooling()), int(p.GetAvailable())})
@@ -76,4 +75,36 @@ func viewOf(r *ipamapi.PoolReply) view {
 		v.ENIs = append(v.ENIs, out)
 	}
 	return v
+}
+
+func addressOf(a *ipamapi.PoolAddress) addressView {
+	state := map[ipamapi.PoolAddress_State]string{
+		ipamapi.PoolAddress_STATE_FREE: "free", ipamapi.PoolAddress_STATE_USED: "used", ipamapi.PoolAddress_STATE_COOLING: "cooling",
+		ipamapi.PoolAddress_STATE_RESERVED: "reserved", ipamapi.PoolAddress_STATE_WITHHELD: "withheld",
+	}[a.GetState()]
+	return addressView{
+		Address: a.GetAddress(), State: state, Note: a.GetNote(), Network: a.GetAttachment().GetNetwork(),
+		ContainerID: a.GetAttachment().GetContainerId(), IfName: a.GetAttachment().GetIfname(),
+		Namespace: a.GetPod().GetNamespace(), Pod: a.GetPod().GetName(),
+	}
+}
+
+// doubtful says which addresses are in doubt and why, one a line.
+func (v view) doubtful() []string {
+	all := v.Lost
+	for _, e := range v.ENIs {
+		all = append(all, e.Addresses...)
+	}
+	var out []string
+	for _, a := range all {
+		if a.Note == "" {
+			continue
+		}
+		who := ""
+		if a.ContainerID != "" {
+			who = " by " + a.Network + "/" + a.ContainerID + "/" + a.IfName
+		}
+		out = append(out, a.Address+" "+a.State+who+": "+a.Note)
+	}
+	return out
 }

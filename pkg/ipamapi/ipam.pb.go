@@ -84,6 +84,7 @@ const (
 	PoolAddress_STATE_USED        PoolAddress_State = 2
 	PoolAddress_STATE_COOLING     PoolAddress_State = 3
 	PoolAddress_STATE_RESERVED    PoolAddress_State = 4 // on a primary ENI that carries no pods
+	PoolAddress_STATE_WITHHELD    PoolAddress_State = 5 // in doubt: the note says why, and no pod gets it
 )
 
 // Enum value maps for PoolAddress_State.
@@ -94,6 +95,7 @@ var (
 		2: "STATE_USED",
 		3: "STATE_COOLING",
 		4: "STATE_RESERVED",
+		5: "STATE_WITHHELD",
 	}
 	PoolAddress_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
@@ -101,6 +103,7 @@ var (
 		"STATE_USED":        2,
 		"STATE_COOLING":     3,
 		"STATE_RESERVED":    4,
+		"STATE_WITHHELD":    5,
 	}
 )
 
@@ -857,8 +860,10 @@ type PoolReply struct {
 	Enis   []*PoolENI             `protobuf:"bytes,1,rep,name=enis,proto3" json:"enis,omitempty"`
 	Totals *PoolTotals            `protobuf:"bytes,2,opt,name=totals,proto3" json:"totals,omitempty"`
 	// What the loop will do next, in words; empty when the pool is on target.
-	Plan          []string `protobuf:"bytes,3,rep,name=plan,proto3" json:"plan,omitempty"`
-	Waiters       uint32   `protobuf:"varint,4,opt,name=waiters,proto3" json:"waiters,omitempty"`
+	Plan    []string `protobuf:"bytes,3,rep,name=plan,proto3" json:"plan,omitempty"`
+	Waiters uint32   `protobuf:"varint,4,opt,name=waiters,proto3" json:"waiters,omitempty"`
+	// Addresses that pods hold and that no ENI has any more.
+	Lost          []*PoolAddress `protobuf:"bytes,5,rep,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -919,6 +924,13 @@ func (x *PoolReply) GetWaiters() uint32 {
 		return x.Waiters
 	}
 	return 0
+}
+
+func (x *PoolReply) GetLost() []*PoolAddress {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
 }
 
 type PoolTotals struct {
@@ -1180,6 +1192,7 @@ type PoolAddress struct {
 	State         PoolAddress_State      `protobuf:"varint,2,opt,name=state,proto3,enum=vpcchain.ipam.v1.PoolAddress_State" json:"state,omitempty"`
 	Attachment    *Attachment            `protobuf:"bytes,3,opt,name=attachment,proto3" json:"attachment,omitempty"`
 	Pod           *Pod                   `protobuf:"bytes,4,opt,name=pod,proto3" json:"pod,omitempty"`
+	Note          string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"` // why it is in doubt, also of a used one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1240,6 +1253,13 @@ func (x *PoolAddress) GetPod() *Pod {
 		return x.Pod
 	}
 	return nil
+}
+
+func (x *PoolAddress) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
 }
 
 type SnatRequest struct {
@@ -1405,12 +1425,13 @@ const file_ipam_proto_rawDesc = "" +
 	"\x05valid\x18\x02 \x03(\v2\x1c.vpcchain.ipam.v1.AttachmentR\x05valid\"*\n" +
 	"\fCollectReply\x12\x1a\n" +
 	"\breleased\x18\x01 \x01(\rR\breleased\"\r\n" +
-	"\vPoolRequest\"\x9e\x01\n" +
+	"\vPoolRequest\"\xd1\x01\n" +
 	"\tPoolReply\x12-\n" +
 	"\x04enis\x18\x01 \x03(\v2\x19.vpcchain.ipam.v1.PoolENIR\x04enis\x124\n" +
 	"\x06totals\x18\x02 \x01(\v2\x1c.vpcchain.ipam.v1.PoolTotalsR\x06totals\x12\x12\n" +
 	"\x04plan\x18\x03 \x03(\tR\x04plan\x12\x18\n" +
-	"\awaiters\x18\x04 \x01(\rR\awaiters\"v\n" +
+	"\awaiters\x18\x04 \x01(\rR\awaiters\x121\n" +
+	"\x04lost\x18\x05 \x03(\v2\x1d.vpcchain.ipam.v1.PoolAddressR\x04lost\"v\n" +
 	"\n" +
 	"PoolTotals\x12\x1c\n" +
 	"\taddresses\x18\x01 \x01(\rR\taddresses\x12\x12\n" +
@@ -1434,14 +1455,15 @@ const file_ipam_proto_rawDesc = "" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\rR\x04used\x12\x18\n" +
 	"\acooling\x18\x03 \x01(\rR\acooling\x12\x1c\n" +
-	"\tavailable\x18\x04 \x01(\rR\tavailable\"\xb0\x02\n" +
+	"\tavailable\x18\x04 \x01(\rR\tavailable\"\xd8\x02\n" +
 	"\vPoolAddress\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x129\n" +
 	"\x05state\x18\x02 \x01(\x0e2#.vpcchain.ipam.v1.PoolAddress.StateR\x05state\x12<\n" +
 	"\n" +
 	"attachment\x18\x03 \x01(\v2\x1c.vpcchain.ipam.v1.AttachmentR\n" +
 	"attachment\x12'\n" +
-	"\x03pod\x18\x04 \x01(\v2\x15.vpcchain.ipam.v1.PodR\x03pod\"e\n" +
+	"\x03pod\x18\x04 \x01(\v2\x15.vpcchain.ipam.v1.PodR\x03pod\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"y\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1449,7 +1471,8 @@ const file_ipam_proto_rawDesc = "" +
 	"\n" +
 	"STATE_USED\x10\x02\x12\x11\n" +
 	"\rSTATE_COOLING\x10\x03\x12\x12\n" +
-	"\x0eSTATE_RESERVED\x10\x04\"\r\n" +
+	"\x0eSTATE_RESERVED\x10\x04\x12\x12\n" +
+	"\x0eSTATE_WITHHELD\x10\x05\"\r\n" +
 	"\vSnatRequest\"\xdd\x01\n" +
 	"\tSnatReply\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12E\n" +
@@ -1519,32 +1542,33 @@ var file_ipam_proto_depIdxs = []int32{
 	2,  // 6: vpcchain.ipam.v1.CollectRequest.valid:type_name -> vpcchain.ipam.v1.Attachment
 	18, // 7: vpcchain.ipam.v1.PoolReply.enis:type_name -> vpcchain.ipam.v1.PoolENI
 	17, // 8: vpcchain.ipam.v1.PoolReply.totals:type_name -> vpcchain.ipam.v1.PoolTotals
-	6,  // 9: vpcchain.ipam.v1.PoolENI.eni:type_name -> vpcchain.ipam.v1.ENI
-	20, // 10: vpcchain.ipam.v1.PoolENI.addresses:type_name -> vpcchain.ipam.v1.PoolAddress
-	19, // 11: vpcchain.ipam.v1.PoolENI.prefixes:type_name -> vpcchain.ipam.v1.PoolPrefix
-	1,  // 12: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
-	2,  // 13: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
-	3,  // 14: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
-	23, // 15: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
-	4,  // 16: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
-	7,  // 17: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
-	9,  // 18: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
-	11, // 19: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
-	13, // 20: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
-	15, // 21: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
-	21, // 22: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
-	5,  // 23: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
-	8,  // 24: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
-	10, // 25: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
-	12, // 26: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
-	14, // 27: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
-	16, // 28: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
-	22, // 29: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
-	23, // [23:30] is the sub-list for method output_type
-	16, // [16:23] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	20, // 9: vpcchain.ipam.v1.PoolReply.lost:type_name -> vpcchain.ipam.v1.PoolAddress
+	6,  // 10: vpcchain.ipam.v1.PoolENI.eni:type_name -> vpcchain.ipam.v1.ENI
+	20, // 11: vpcchain.ipam.v1.PoolENI.addresses:type_name -> vpcchain.ipam.v1.PoolAddress
+	19, // 12: vpcchain.ipam.v1.PoolENI.prefixes:type_name -> vpcchain.ipam.v1.PoolPrefix
+	1,  // 13: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
+	2,  // 14: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
+	3,  // 15: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
+	23, // 16: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
+	4,  // 17: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
+	7,  // 18: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
+	9,  // 19: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
+	11, // 20: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
+	13, // 21: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
+	15, // 22: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
+	21, // 23: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
+	5,  // 24: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
+	8,  // 25: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
+	10, // 26: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
+	12, // 27: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
+	14, // 28: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
+	16, // 29: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
+	22, // 30: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
+	24, // [24:31] is the sub-list for method output_type
+	17, // [17:24] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_ipam_proto_init() }

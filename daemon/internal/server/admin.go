@@ -48,14 +48,18 @@ func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply,
 		}
 		reply.Enis = append(reply.Enis, e)
 	}
+	for _, h := range v.Pool.Lost {
+		note := "on no ENI any more: delete its pod, so that it gets another address"
+		reply.Lost = append(reply.Lost, address(pool.Address{Addr: h.Addr, State: pool.Used, Holder: &h, Note: note}))
+	}
 	return reply, nil
 }
 
 func address(slot pool.Address) *ipamapi.PoolAddress {
 	a := &ipamapi.PoolAddress{Address: slot.Addr.String(), State: map[pool.State]ipamapi.PoolAddress_State{
 		pool.Free: ipamapi.PoolAddress_STATE_FREE, pool.Used: ipamapi.PoolAddress_STATE_USED, pool.Cooling: ipamapi.PoolAddress_STATE_COOLING,
-		pool.Reserved: ipamapi.PoolAddress_STATE_RESERVED,
-	}[slot.State]}
+		pool.Reserved: ipamapi.PoolAddress_STATE_RESERVED, pool.Withheld: ipamapi.PoolAddress_STATE_WITHHELD,
+	}[slot.State], Note: slot.Note}
 	if h := slot.Holder; h != nil {
 		a.Attachment = &ipamapi.Attachment{Network: h.Attachment.Network, ContainerId: h.Attachment.ContainerID, Ifname: h.Attachment.IfName}
 		a.Pod = &ipamapi.Pod{Namespace: h.Pod.Namespace, Name: h.Pod.Name, Uid: h.Pod.UID}
