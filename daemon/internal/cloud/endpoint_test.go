@@ -145,10 +145,10 @@ func TestMetadataENIs(t *testing.T) {
 	got, err := c.ENIs(t.Context())
 	check(t, err)
 	want := []eni.ENI{
-		{ID: "eni-0", MAC: "02:00:00:00:00:01", SubnetID: "subnet-1", Subnet: netip.MustParsePrefix("10.0.0.0/24"), Primary: netip.MustParseAddr("10.0.0.4"), Addresses: []netip.Addr{}, Groups: []string{"sg-1", "sg-2"}},
+		{ID: "eni-0", MAC: "02:00:00:00:00:01", SubnetID: "subnet-1", Subnet: netip.MustParsePrefix("10.0.0.0/24"), Primary: netip.MustParseAddr("10.0.0.4"), Addresses: []netip.Addr{}, Groups: []string{"sg-1", "sg-2"}, Untold: true},
 		{
 			ID: "eni-1", MAC: "02:00:00:00:00:0a", Card: 1, Device: 1, SubnetID: "subnet-2", Subnet: netip.MustParsePrefix("10.0.1.0/24"), Primary: netip.MustParseAddr("10.0.1.4"),
-			Addresses: []netip.Addr{netip.MustParseAddr("10.0.1.9")}, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.1.16/28"), netip.MustParsePrefix("10.0.1.64/28")}, Groups: []string{"sg-1"},
+			Addresses: []netip.Addr{netip.MustParseAddr("10.0.1.9")}, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.1.16/28"), netip.MustParsePrefix("10.0.1.64/28")}, Groups: []string{"sg-1"}, Untold: true,
 		},
 	}
 	if d := cmp.Diff(want, got, sameNet()); d != "" {

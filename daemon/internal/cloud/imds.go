@@ -86,7 +86,7 @@ func (c *Client) ENIs(ctx context.Context) ([]eni.ENI, error) {
 }
 
 func (c *Client) metadataENI(ctx context.Context, mac string) (eni.ENI, error) {
-	e := eni.ENI{MAC: strings.ToLower(mac)}
+	e := eni.ENI{MAC: strings.ToLower(mac), Untold: true}
 	r := reader{ctx: ctx, c: c, base: interfaces + mac + "/"}
 	e.ID, e.Device, e.SubnetID = r.text("interface-id"), r.number("device-number"), r.text("subnet-id")
 	e.Subnet = r.prefix("subnet-ipv4-cidr-block")

@@ -44,7 +44,7 @@ func (e *Engine) alignGroups(ctx context.Context, groups []string) {
 	e.node.Groups = groups
 	var differ []eni.ENI
 	for _, m := range e.pool.Snapshot(time.Now()).ENIs {
-		if !m.IsPrimary() && !m.Unmanaged() && !sameSet(m.Groups, groups) {
+		if !m.IsPrimary() && !m.Reserved && !sameSet(m.Groups, groups) {
 			differ = append(differ, m.ENI)
 		}
 	}

@@ -156,7 +156,7 @@ func (e *Engine) desired(now time.Time) hostnet.Desired {
 	e.mu.Unlock()
 	d := hostnet.Desired{Primary: e.node.PrimaryIP, PrimaryMAC: e.node.PrimaryMAC, MTU: e.Config.ENIMTU, External: e.Config.External}
 	for _, m := range s.ENIs {
-		if m.Unmanaged() && m.Count(pool.Used) == 0 {
+		if m.Reserved && !m.IsPrimary() && m.Count(pool.Used) == 0 {
 			continue // nothing of ours is on it
 		}
 		d.ENIs = append(d.ENIs, hostnet.ENI{ID: m.ID, MAC: m.MAC, Card: m.Card, Device: m.Device, Primary: m.Primary, Subnet: m.Subnet})

@@ -105,7 +105,7 @@ func TestPlacesSpaceAttempts(t *testing.T) {
 		if len(e.places) != 1 || e.places["a"] == nil {
 			t.Errorf("after a success in b: %v", e.places)
 		}
-		if other := errors.New("another"); e.failed(other, now) == 0 || e.backoff.last != other {
+		if other := errors.New("another"); e.failed(other, now) == 0 || !errors.Is(e.backoff.last, other) {
 			t.Error("a failure of no subnet spaces all")
 		}
 	})

@@ -23,6 +23,7 @@ type ENI struct {
 	Groups       []string       // security group ids
 	Type         string         // EC2 interface type: "interface", "trunk", "efa", …
 	Tags         map[string]string
+	Untold       bool // from IMDS, which has no tags: whose ENI it is EC2 has not told
 	Description  string
 	Created      time.Time // from the createdAt tag; zero when unknown
 	// DeleteOnTermination is whether EC2 deletes the ENI with the instance.

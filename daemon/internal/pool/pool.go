@@ -138,7 +138,7 @@ func (p *Pool) TakeAddresses(id string, addrs []netip.Addr) []netip.Addr {
 // TakeENI removes an ENI that nobody uses, so that it can be detached.
 func (p *Pool) TakeENI(id string) (eni.ENI, bool) {
 	m, ok := p.enis[id]
-	if !ok || m.IsPrimary() || m.Unmanaged() {
+	if !ok || m.IsPrimary() || p.reserves(m.ENI) {
 		return eni.ENI{}, false
 	}
 	for a := range addresses(m.ENI) {

@@ -112,8 +112,8 @@ func (p *Pool) Snapshot(now time.Time) Snapshot {
 	seen := map[netip.Addr]bool{}
 	for _, m := range p.ordered() {
 		e := ENI{ENI: m.ENI, Ready: m.ready, Reason: m.reason, Age: now.Sub(m.since), Reserved: p.reserves(m.ENI)}
-		if e.Unmanaged() {
-			e.Reason = "left alone: it has the tag " + eni.TagNoManage
+		if why := p.leaves(m.ENI); why != "" {
+			e.Reason = "left alone: " + why
 		}
 		for a, b := range addresses(m.ENI) {
 			seen[a] = true
