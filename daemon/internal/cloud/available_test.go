@@ -3,9 +3,11 @@ package cloud
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/ec2"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
 )
 
 // Only what has all of the tags and is attached to nothing is available.
@@ -24,6 +26,32 @@ func TestAvailable(t *testing.T) {
 		got, err := c.Available(ctx, map[string]string{"a": "1", "b": "1"})
 		if err != nil || len(got) != 1 || got[0].ID != ids[0] || got[0].Tags["b"] != "1" {
 			t.Errorf("Available = %+v, %v; want %s", got, err, ids[0])
+		}
+	})
+}
+
+// An ENI that is being detached is not attached any more, nor available yet.
+func TestDetaching(t *testing.T) {
+	onNodeA(t, Options{}, func(n node) {
+		t, c := n.t, n.c
+		slow := n.sim.Conditions()
+		slow.DetachDelay = topology.Duration(10 * time.Second)
+		check(t, n.sim.SetConditions(slow))
+		ctx := t.Context()
+		tags := map[string]string{"a": "1"}
+		e, err := c.Create(ctx, eni.CreateSpec{SubnetID: "subnet-a", Tags: tags})
+		check(t, err)
+		attachment, err := c.Attach(ctx, e.ID, 0, 1)
+		check(t, err)
+		attached, err := c.Describe(ctx)
+		check(t, err)
+		check(t, c.Detach(ctx, attachment))
+		rest, err := c.Describe(ctx)
+		check(t, err)
+		spare, err := c.Available(ctx, tags)
+		check(t, err)
+		if len(attached) != 2 || len(rest) != 1 || len(spare) != 0 {
+			t.Errorf("%d ENIs are attached, %d during the detach, %d available", len(attached), len(rest), len(spare))
 		}
 	})
 }

@@ -19,12 +19,15 @@ import (
 const TagCreatedAt = "node.k8s.amazonaws.com/createdAt"
 
 // Describe returns every ENI that EC2 says is attached to this instance, by
-// card and device: one DescribeNetworkInterfaces, and one DescribeSubnets when
-// a subnet is seen for the first time.
+// card and device, without those that are being detached: one
+// DescribeNetworkInterfaces, and one DescribeSubnets when a subnet is seen for
+// the first time.
 func (c *Client) Describe(ctx context.Context) ([]eni.ENI, error) {
 	return c.describe(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{{
 		Name: aws.String("attachment.instance-id"), Values: []string{c.instance},
-	}}})
+	}}}, func(ni types.NetworkInterface) bool {
+		return ni.Attachment == nil || ni.Attachment.Status != types.AttachmentStatusDetaching
+	})
 }
 
 // Available returns the ENIs with all of the tags that are attached to nothing:
@@ -34,10 +37,12 @@ func (c *Client) Available(ctx context.Context, tags map[string]string) ([]eni.E
 	for _, t := range toTags(tags) {
 		filters = append(filters, types.Filter{Name: aws.String("tag:" + *t.Key), Values: []string{*t.Value}})
 	}
-	return c.describe(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: filters})
+	return c.describe(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: filters}, func(ni types.NetworkInterface) bool {
+		return ni.Attachment == nil
+	})
 }
 
-func (c *Client) describe(ctx context.Context, in *ec2.DescribeNetworkInterfacesInput) ([]eni.ENI, error) {
+func (c *Client) describe(ctx context.Context, in *ec2.DescribeNetworkInterfacesInput, wanted func(types.NetworkInterface) bool) ([]eni.ENI, error) {
 	const api = "DescribeNetworkInterfaces"
 	var raw []types.NetworkInterface
 	for pages := ec2.NewDescribeNetworkInterfacesPaginator(c.ec2, in); pages.HasMorePages(); {
@@ -45,7 +50,11 @@ func (c *Client) describe(ctx context.Context, in *ec2.DescribeNetworkInterfaces
 		if err != nil {
 			return nil, fmt.Errorf("describing ENIs: %w", wrap(api, err))
 		}
-		raw = append(raw, page.NetworkInterfaces...)
+		for _, ni := range page.NetworkInterfaces {
+			if wanted(ni) {
+				raw = append(raw, ni)
+			}
+		}
 	}
 	var ids []string
 	for _, ni := range raw {

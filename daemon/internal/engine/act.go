@@ -91,7 +91,7 @@ func (e *Engine) takeDevice() int {
 		used[m.Device] = true
 	}
 	device := 1
-	for used[device] || e.devices[device] {
+	for used[device] || e.devices[device] || e.intents.Takes(0, device) {
 		device++
 	}
 	e.devices[device] = true

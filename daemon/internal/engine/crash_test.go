@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -96,8 +95,8 @@ func (m *mortal) Done(id string) error {
 // Wherever a daemon is killed while ENIs come and go, the next one leaves none
 // that is not the pool's, and the pool is what EC2 has.
 func TestKilledAnywhere(t *testing.T) {
+	reached := map[string]bool{}
 	for _, after := range []bool{false, true} {
-		reached := map[string]bool{}
 		for at := 1; ; at++ {
 			where := killAt(t, at, after)
 			if where == "" {
@@ -105,10 +104,10 @@ func TestKilledAnywhere(t *testing.T) {
 			}
 			reached[where] = true
 		}
-		for _, call := range []string{"Create", "Attach", "DeleteWithInstance", "Detach", "Delete", "Intend", "Done"} {
-			if !reached[call] {
-				t.Errorf("no daemon was killed at %s", call)
-			}
+	}
+	for _, call := range []string{"Create", "Attach", "DeleteWithInstance", "Detach", "Delete", "Intend", "Done"} {
+		if !reached[call] {
+			t.Errorf("no daemon was killed at %s", call)
 		}
 	}
 }
@@ -196,101 +195,6 @@ func TestSpareENI(t *testing.T) {
 				t.Errorf("in EC2: %s, want %s; %d creates", ids, want, len(r.ec2.times("Create")))
 			}
 			r.wantStatus(OK)
-		})
-	}
-}
-
-// A pool on target calls nothing of EC2, whatever pods come and go within it; a
-// node of a named cluster looks for leaks once a day.
-func TestNoCallInTheSteadyState(t *testing.T) {
-	for _, cluster := range []string{"", "blue"} {
-		c := config.Config{WarmENI: 1, Cooldown: 30 * time.Second}
-		c.ClusterName = cluster
-		inBubble(t, c, func(t *testing.T, r *rig) {
-			r.start()
-			r.mustAssign("first")
-			pass(time.Minute)
-			before := r.ec2.paid()
-			for i := range 600 {
-				if i%10 == 0 {
-					r.mustAssign(fmt.Sprint(i))
-				}
-				pass(time.Minute)
-				if i%10 == 0 {
-					r.mustRelease(fmt.Sprint(i))
-				}
-			}
-			paid := r.ec2.paid()[len(before):]
-			if cluster == "" && len(paid) > 0 || len(paid) > 1 || len(paid) == 1 && paid[0] != "Available" {
-				t.Errorf("EC2 calls in 10 hours: %v", paid)
-			}
-		})
-	}
-}
-
-// paid are the calls of EC2, without IMDS.
-func (f *fakeEC2) paid() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var out []string
-	for _, c := range f.calls {
-		if c.name != "Node" && c.name != "IMDS" {
-			out = append(out, c.name)
-		}
-	}
-	return out
-}
-
-// The first ADD that waits sets off all that the burst needs, at once and side
-// by side: the burst is served in the time that one ENI takes.
-func TestGrowthIsByDemand(t *testing.T) {
-	inBubble(t, config.Config{WarmIP: 1}, func(t *testing.T, r *rig) {
-		r.ec2.limits = eni.Limits{ENIs: 4, IPv4PerENI: 10}
-		r.start()
-		r.ec2.set(func() {
-			r.ec2.slow = map[string]time.Duration{"Create": 500 * time.Millisecond, "Attach": 2 * time.Second, "DeleteWithInstance": 500 * time.Millisecond, "Assign": 500 * time.Millisecond}
-		})
-		begin := time.Now()
-		var burst []func() answer
-		for i := range 35 {
-			burst = append(burst, r.beside(fmt.Sprint(i), time.Minute))
-		}
-		pass(3100 * time.Millisecond)
-		for i, a := range burst {
-			if a().addr == "" {
-				t.Errorf("ADD %d waits still, or failed: %v", i, a().err)
-			}
-		}
-		creates := r.ec2.times("Create")
-		if len(creates) != 3 || creates[2].Sub(begin) > 10*time.Millisecond {
-			t.Errorf("creates at %v, want 3 at %v", creates, begin)
-		}
-		if n := len(r.ec2.times("Attach")); n != 3 {
-			t.Errorf("%d attaches", n)
-		}
-	})
-}
-
-// Leaked ENIs of the cluster go, others' stay.
-func TestLeaksOfTheClusterAreDeleted(t *testing.T) {
-	for _, keep := range []bool{false, true} {
-		c := config.Config{WarmIP: 1}
-		c.ClusterName, c.KeepLeaks = "blue", keep
-		inBubble(t, c, func(t *testing.T, r *rig) {
-			for _, cluster := range []string{"blue", "green"} {
-				e := r.ec2.make(0)
-				e.Device, e.Description, e.Created = -1, "aws-K8S-i-9", time.Now()
-				e.Tags = map[string]string{eni.TagInstance: "i-9", eni.TagCluster: cluster}
-			}
-			r.start()
-			pass(48 * time.Hour)
-			want := "eni-0 eni-2"
-			if keep {
-				want = "eni-0 eni-1 eni-2"
-			}
-			if ids := strings.TrimSpace(r.ec2.ids()); ids != want {
-				t.Errorf("in EC2: %s, want %s", ids, want)
-			}
 		})
 	}
 }

@@ -58,6 +58,18 @@ func (e *Engine) removeENI(ctx context.Context, id string) error {
 	return e.intents.Remove(ctx, gone)
 }
 
+// limitsNow are the instance's limits less what ENIs take that the pool gave up
+// and EC2 still detaches; the caller holds the lock.
+func (e *Engine) limitsNow() eni.Limits {
+	l := e.limits
+	for _, id := range e.intents.Leaving() {
+		if _, there := e.pool.ENI(id); !there {
+			l.ENIs--
+		}
+	}
+	return l
+}
+
 // leavesDoubt tells that after the failure only EC2 knows what the ENIs have.
 // Unassign and Remove took from the pool what EC2 may have kept or not; a call
 // without an answer may have been applied; at the address limit an ENI has more

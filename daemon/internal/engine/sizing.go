@@ -37,7 +37,7 @@ func (e *Engine) measure() {
 // input is what package decide goes by; the caller holds the lock.
 func (e *Engine) input(now time.Time) decide.Input {
 	in := decide.Input{
-		Pool: e.pool.Snapshot(now), Targets: e.targets(), Limits: e.limits, Waiters: len(e.waiters),
+		Pool: e.pool.Snapshot(now), Targets: e.targets(), Limits: e.limitsNow(), Waiters: len(e.waiters),
 		Prefixes: e.sizing.prefixes, Fragmented: map[string]bool{},
 	}
 	for subnet := range e.sizing.fragmented {

@@ -215,6 +215,31 @@ func (k *Keeper) Tidy(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Leaving are the ENIs that are to go and may be attached still.
+func (k *Keeper) Leaving() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []string
+	for _, en := range k.open {
+		if en.Kind == Remove && en.spare == nil {
+			out = append(out, en.ENI)
+		}
+	}
+	return out
+}
+
+// Takes tells whether an ENI that comes or goes may be at the device index still.
+func (k *Keeper) Takes(card, device int) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, en := range k.open {
+		if en.spare == nil && en.Card == card && en.Device == device {
+			return true
+		}
+	}
+	return false
+}
+
 // Holds tells whether an intent speaks of the ENI.
 func (k *Keeper) Holds(id string) bool {
 	k.mu.Lock()
