@@ -128,7 +128,9 @@ func (w *world) Delete(_ context.Context, id string) error {
 			refusal = errors.New(id + " is in use")
 			return
 		}
-		delete(w.enis, id)
+		if e := w.enis[id]; !w.hidden || e == nil || e.DeleteOnTermination {
+			delete(w.enis, id)
+		} // what EC2 does not know yet is not found, which is a success
 	})
 	return errors.Join(refusal, err)
 }
