@@ -101,9 +101,7 @@ func TestPlansEndOnWhatIsWanted(t *testing.T) {
 	for range 5000 {
 		m := tableModel{"PREROUTING": nil, "POSTROUTING": nil}
 		var others []string
-		for _, rule := range append(pick(true), pick(false)...) {
-			m["POSTROUTING"] = append(m["POSTROUTING"], rule)
-		}
+		m["POSTROUTING"] = append(pick(true), pick(false)...)
 		r.Shuffle(len(m["POSTROUTING"]), func(i, j int) { p := m["POSTROUTING"]; p[i], p[j] = p[j], p[i] })
 		others = slices.DeleteFunc(slices.Clone(m["POSTROUTING"]), ownRule)
 		want := ipTable{builtin: map[string][]string{}}

@@ -56,6 +56,9 @@ func TestPacketsLeaveByTheirENI(t *testing.T) {
 		From: []From{{vpcnet.Host(podAddr), 2}}, Pods: []Pod{{podAddr, "eni0123"}},
 	}
 	syncOK(t, h, d)
+	for ns, links := range map[netns.NsHandle][]string{host: {"eth0", "eth1", "eni0123"}, vpc: {"vpc0", "vpc1"}, pod: {"eth0"}} {
+		inside(t, ns, func() { running(t, links) })
+	}
 	before0, before1 := received(t, vpc, "vpc0"), received(t, vpc, "vpc1")
 	if err := echo(t, pod, vpc); err != nil {
 		t.Fatalf("pod to VPC host and back: %v", err)
@@ -70,6 +73,19 @@ func TestPacketsLeaveByTheirENI(t *testing.T) {
 	_ = echo(t, pod, vpc) // what comes of it does not matter here, only the way it takes
 	if n0, n1 := received(t, vpc, "vpc0")-before0, received(t, vpc, "vpc1")-before1; n0 == 0 {
 		t.Errorf("without rule 1536: %d packets by the primary ENI, %d by its own", n0, n1)
+	}
+}
+
+// running waits until the links take packets: until the kernel has noticed their
+// carrier, what is sent is lost.
+func running(t *testing.T, links []string) {
+	t.Helper()
+	for _, name := range links {
+		for end := time.Now().Add(20 * time.Second); linkNamed(t, name).Attrs().OperState != netlink.OperUp; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s does not come up", name)
+			}
+		}
 	}
 }
 

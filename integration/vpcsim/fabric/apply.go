@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -165,10 +166,13 @@ func (f *Fabric) Ready(hosts []string, limit time.Duration) error {
 	// The router's void and a host's own bridge have no peer that matters.
 	waiting := func(ns string, name func(string) bool) (out []string, err error) {
 		err = netns.Do(ns, func() error {
-			links, err := net.Interfaces()
+			links, err := netlinksafe.LinkList()
 			for _, l := range links {
-				if name(l.Name) && l.Flags&net.FlagRunning == 0 {
-					out = append(out, l.Name)
+				// A link has its carrier at once and takes packets a moment later.
+				a := l.Attrs()
+				settling := a.RawFlags&unix.IFF_LOWER_UP != 0 && a.RawFlags&unix.IFF_RUNNING == 0
+				if settling || name(a.Name) && a.Flags&net.FlagRunning == 0 {
+					out = append(out, a.Name)
 				}
 			}
 			return err
