@@ -23,12 +23,8 @@ func TestWatchSeesADeletedRule(t *testing.T) {
 	must(t, err)
 	for range 20 {
 		must(t, netlink.RuleDel(ruleOf(512, "", 5120, 0)))
-		start := time.Now()
 		select {
-		case <-changes:
-			if took := time.Since(start); took > 100*time.Millisecond {
-				t.Errorf("the deleted rule was seen after %s", took)
-			}
+		case <-changes: // Watch has no timer: what comes is the kernel's news
 		case <-time.After(5 * time.Second):
 			t.Fatal("the deleted rule was not seen")
 		}
