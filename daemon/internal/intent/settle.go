@@ -13,8 +13,6 @@ const (
 	// tokenLife is how long EC2 surely knows a ClientToken. After it a create
 	// that was applied is long visible to a Describe.
 	tokenLife = 30 * time.Minute
-	// visible is how long EC2 may not know an ENI that it made.
-	visible = time.Minute
 	// spareLife is how long an ENI lies spare before it is deleted.
 	spareLife = 2 * time.Minute
 	// unseen is how long EC2 may not know an ENI that it has just made.
@@ -178,10 +176,6 @@ func (k *Keeper) settle(ctx context.Context, en *entry, here, available map[stri
 	case en.Kind == Create && time.Since(en.Time) < unseen:
 		k.leave(en)
 		return fmt.Errorf("EC2 does not show %s: it may be too new; asking again", en.ENI)
-	}
-	if en.Kind == Create && time.Since(en.Time) < visible {
-		k.leave(en) // a Delete would not find it either, and pass for done
-		return fmt.Errorf("EC2 does not list %s yet: %w", en.ENI, eni.ErrNoAnswer)
 	}
 	// Neither attached nor spare: it goes just now, or is gone.
 	k.reach(en, func(in *Intent) { in.Kind, in.Step, in.Attachment = Remove, Deleting, "" })
