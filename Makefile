@@ -84,6 +84,11 @@ generate: ## Generate pkg/ipamapi from ipam.proto (needs protoc, protoc-gen-go, 
 	protoc -I pkg/ipamapi --go_out=pkg/ipamapi --go_opt=paths=source_relative \
 	  --go-grpc_out=pkg/ipamapi --go-grpc_opt=paths=source_relative ipam.proto
 
+.PHONY: soak
+soak: ## Run 2,000 schedules of faults against the daemon, in virtual time (SCHEDULES=n SEED=s for others)
+	@GOFLAGS='-tags=grpcnotrace' go test -count=1 -timeout 2h -v -run TestSchedules ./daemon/internal/soak \
+	  -args -schedules $${SCHEDULES:-2000} -seed $${SEED:-1} | grep -vE '^(===|  *--- PASS)'
+
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (default 20s)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \

@@ -137,13 +137,15 @@ func (k *Keeper) begin(spec eni.CreateSpec, card, device int) (*entry, eni.ENI, 
 
 // giveUp ends a Make that failed: nothing is left of it, or its intent is for
 // Settle: when the daemon stops, when EC2 may have done what was asked, and when
-// it is too busy, since an ENI that exists will do for the next attempt.
+// it is too busy, since an ENI that exists will do for the next attempt. So will
+// one that EC2 does not know yet: it would not know it in a Delete either, which
+// then passes for done.
 func (k *Keeper) giveUp(ctx, late context.Context, en *entry, err error) error {
 	switch {
 	case en.ENI == "" && !doubtful(err):
 		k.done(en) // EC2 refused to create it
 		return &CreateError{err}
-	case en.ENI == "", ctx.Err() != nil, doubtful(err), errors.Is(err, eni.ErrThrottled):
+	case en.ENI == "", ctx.Err() != nil, doubtful(err), errors.Is(err, eni.ErrThrottled), errors.Is(err, eni.ErrNotFound):
 		k.leave(en)
 		return err
 	}

@@ -1,0 +1,341 @@
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/config"
+	"github.com/vpcchain/vpcchain/daemon/internal/engine"
+	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
+	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/ec2"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
+	"github.com/vpcchain/vpcchain/pkg/spool"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+const nodeName = "node"
+
+const vpc = `
+vpc: {cidrs: [10.20.0.0/16]}
+routeTables: [{id: rtb-main}]
+securityGroups: [{id: sg-nodes}]
+subnets: [{id: subnet-a, cidr: %s, az: us-west-2a, routeTable: rtb-main}]
+instances: [{name: node, id: i-0123, type: %s, subnet: subnet-a, ip: 10.20.0.10, groups: [sg-nodes]}]
+`
+
+// world is a node with its EC2, kernel and runtime, in a bubble of virtual time.
+type world struct {
+	schedule
+	config config.Config
+	sim    *ec2.Sim
+	api    *ec2.DirectClient
+	imds   http.Handler
+	kernel *kernel
+	base   string // directory of the state directories
+	serial int
+	life   sync.WaitGroup // goroutines that must end before the bubble does
+
+	mu     sync.Mutex
+	now    *process
+	pods   map[int]*pod
+	rested map[netip.Addr]time.Time // when the pod that had it was taken away
+	wrong  []string
+	log    strings.Builder
+	tally  tally
+}
+
+// pod is what the runtime knows.
+type pod struct {
+	n      int
+	adding chan struct{} // closed when the ADD has ended
+	addr   netip.Addr    // while it lives
+	lost   bool          // it went without a DEL
+}
+
+func (w *world) dirOf(n int) string { return filepath.Join(w.base, fmt.Sprint(n)) }
+
+// nextDir is the newest state directory.
+func (w *world) nextDir() string { return w.dirOf(w.serial) }
+
+// fail notes a violation; the schedule goes on.
+func (w *world) fail(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrong = append(w.wrong, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+func (w *world) logf(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fmt.Fprintf(&w.log, time.Now().Format("15:04:05.000 ")+format+"\n", args...)
+}
+
+// Write takes the daemon's log.
+func (w *world) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(p)
+}
+
+// run lets a schedule happen and returns what it violated.
+func run(t *testing.T, s schedule, sum *tally) (wrong []string, log string) {
+	t.Helper()
+	c, err := config.Parse(func(name string) string { return s.env[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	topo, err := topology.Parse(fmt.Appendf(nil, vpc, s.subnet, s.kind))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := t.TempDir()
+	synctest.Test(t, func(*testing.T) {
+		sim, err := ec2.New(topo)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		w := &world{
+			schedule: s, config: c, sim: sim, api: sim.Client(), kernel: newKernel(), base: base, pods: map[int]*pod{}, rested: map[netip.Addr]time.Time{},
+			imds: sim.IMDS(func(*http.Request) (string, bool) { return nodeName, true }),
+		}
+		w.live()
+		sum.add(w)
+		wrong, log = w.wrong, w.log.String()
+	})
+	return wrong, log
+}
+
+func (w *world) live() {
+	w.sim.OnChange(w.kernel.plug)
+	if err := w.kernel.plug(w.sim.Network()); err != nil {
+		w.fail("plugging: %v", err)
+	}
+	w.now = w.boot()
+	start := time.Now()
+	w.tally.schedules++
+	for _, e := range w.events {
+		time.Sleep(time.Until(start.Add(e.at)))
+		w.logf("--- %s", e)
+		w.happen(e)
+	}
+	w.settle()
+	w.disturbed()
+	w.check()
+	w.steady(time.Hour)
+	// What is on disk is the same.
+	w.happen(event{what: kill})
+	time.Sleep(2 * time.Minute)
+	w.check()
+	w.process().kill()
+	w.life.Wait()
+}
+
+func (w *world) process() *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+func (w *world) happen(e event) {
+	switch e.what {
+	case add:
+		p := &pod{n: e.pod, adding: make(chan struct{})}
+		w.mu.Lock()
+		w.pods[e.pod] = p
+		w.mu.Unlock()
+		w.life.Go(func() { w.add(e.pod, p) })
+	case del, lose:
+		w.life.Go(func() { w.del(e.pod, e.what == lose) })
+	case gc:
+		w.life.Go(func() { w.collect(false) })
+	case kill:
+		w.process().kill()
+		next := func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.now = w.boot()
+		}
+		time.Sleep(e.down)
+		next()
+	case fault:
+		w.sim.Fault(e.fault)
+	default:
+		w.set(e.conditions)
+	}
+}
+
+func (w *world) set(c topology.Conditions) {
+	if err := w.sim.SetConditions(c); err != nil {
+		w.fail("%v", err)
+	}
+	w.kernel.mu.Lock()
+	defer w.kernel.mu.Unlock()
+	w.kernel.delay = time.Duration(c.LinkDelay)
+}
+
+func attachment(n int) vpcnet.Attachment {
+	return vpcnet.Attachment{Network: "vpc", ContainerID: fmt.Sprintf("c%d", n), IfName: "eth0"}
+}
+
+func podOf(n int) pool.Pod { return pool.Pod{Namespace: "default", Name: fmt.Sprintf("pod-%d", n)} }
+
+// Times of vpc-ipam: how long an ADD may wait, how long it puts up with a daemon
+// that is away, how often it asks then.
+const (
+	addLimit = 25 * time.Second
+	window   = 2 * time.Second
+	again    = 50 * time.Millisecond
+)
+
+// served calls the daemon that runs now; false: there is none, or it died.
+func (w *world) served(call func(e *engine.Engine) error) (bool, error) {
+	p := w.process()
+	select {
+	case <-p.ready:
+	default:
+		return false, errKilled
+	}
+	if p.dead() {
+		return false, errKilled
+	}
+	got := make(chan error, 1)
+	w.life.Go(func() { got <- call(p.e) })
+	select {
+	case <-p.killed:
+		return false, errKilled
+	case err := <-got:
+		return !p.dead(), err
+	}
+}
+
+// add is a runtime's ADD; when it fails the runtime takes the pod away again.
+func (w *world) add(n int, p *pod) {
+	defer close(p.adding)
+	ctx, cancel := context.WithTimeout(context.Background(), addLimit)
+	defer cancel()
+	var got engine.Assigned
+	var err error
+	var away time.Time
+	for {
+		asked := time.Now()
+		var reached bool
+		var mine engine.Assigned // not written any more by a call that was given up
+		reached, err = w.served(func(e *engine.Engine) (err error) {
+			mine, err = e.Assign(ctx, attachment(n), podOf(n))
+			return err
+		})
+		if reached {
+			got = mine
+			break
+		}
+		if away.IsZero() || time.Since(asked) > window {
+			away = time.Now()
+		}
+		if time.Since(away) > window || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(again)
+	}
+	if err != nil {
+		w.logf("ADD pod-%d: %v", n, err)
+		w.count(func(t *tally) { t.failed++ })
+		w.release(n)
+		return
+	}
+	w.logf("ADD pod-%d: %s", n, got.Addr)
+	w.count(func(t *tally) { t.adds++ })
+	w.checkAdd(n, got)
+	w.kernel.addVeth(hostnet.Found{
+		Attachment: attachment(n), Addr: got.Addr,
+		HostVeth: vpcnet.HostVethName(w.config.VethPrefix, podOf(n).Namespace, podOf(n).Name, attachment(n).ContainerID, "eth0"),
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.addr = got.Addr
+}
+
+// del takes a pod away, with a DEL or without.
+func (w *world) del(n int, silently bool) {
+	w.mu.Lock()
+	p := w.pods[n]
+	w.mu.Unlock()
+	if p == nil {
+		return // a shortened schedule has no ADD of it
+	}
+	<-p.adding
+	w.mu.Lock()
+	addr := p.addr
+	p.addr, p.lost = netip.Addr{}, silently && addr.IsValid()
+	if addr.IsValid() {
+		w.rested[addr] = time.Now()
+	}
+	w.mu.Unlock()
+	w.kernel.delVeth(attachment(n))
+	if addr.IsValid() && !silently {
+		w.release(n)
+	}
+}
+
+// release is a DEL: delivered, or put into the spool.
+func (w *world) release(n int) {
+	reached, err := w.served(func(e *engine.Engine) error {
+		_, err := e.Release(attachment(n))
+		return err
+	})
+	if reached && err == nil {
+		return
+	}
+	w.mu.Lock()
+	dir := w.nextDir()
+	w.mu.Unlock()
+	if err := spool.Put(filepath.Join(dir, "spool"), attachment(n)); err != nil {
+		w.fail("%v", err)
+	}
+}
+
+// collect is a GC that names every pod that lives or is being added; with only
+// the lost ones left out it hides no release that went astray.
+func (w *world) collect(onlyLost bool) {
+	var valid []vpcnet.Attachment
+	w.mu.Lock()
+	for n, p := range w.pods {
+		if p.addr.IsValid() || w.adding(p) || onlyLost && !p.lost {
+			valid = append(valid, attachment(n))
+		}
+	}
+	w.mu.Unlock()
+	reached, err := w.served(func(e *engine.Engine) error {
+		_, err := e.Collect("vpc", valid)
+		return err
+	})
+	if reached && err == nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, p := range w.pods {
+			p.lost = p.lost && slices.Contains(valid, attachment(p.n))
+		}
+	} else if err != nil && !errors.Is(err, errKilled) {
+		w.logf("GC: %v", err)
+	}
+}
+
+func (w *world) adding(p *pod) bool {
+	select {
+	case <-p.adding:
+		return false
+	default:
+		return true
+	}
+}
