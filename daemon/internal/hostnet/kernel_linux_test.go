@@ -121,7 +121,30 @@ func syncOK(tb testing.TB, h *Host, d Desired) Observed {
 	if err != nil {
 		tb.Fatalf("Sync: %v", err)
 	}
+	settled(tb)
 	return obs
+}
+
+// settled waits until the kernel has drawn its conclusions from links that were
+// brought up: it does so in the background, and tells of it.
+func settled(tb testing.TB) {
+	tb.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		links, err := netlinksafe.LinkList()
+		must(tb, err)
+		i := slices.IndexFunc(links, func(l netlink.Link) bool {
+			a := l.Attrs()
+			return a.Flags&net.FlagLoopback == 0 && a.Flags&net.FlagUp != 0 && a.OperState != netlink.OperUp && a.OperState != netlink.OperLowerLayerDown
+		})
+		if i < 0 {
+			// What it tells of the last one is out when it lets go of its lock, which this waits for.
+			must(tb, netlink.LinkSetUp(linkNamed(tb, "lo")))
+			return
+		}
+		if time.Now().After(end) {
+			tb.Fatalf("%s is up and does not settle: %s", links[i].Attrs().Name, links[i].Attrs().OperState)
+		}
+	}
 }
 
 // readBack is the kernel's state as text, written without the package's own

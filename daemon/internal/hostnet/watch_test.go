@@ -32,6 +32,16 @@ func TestWatchSeesADeletedRule(t *testing.T) {
 			t.Errorf("repaired %q", obs.Repaired)
 		}
 	}
+	// A change that came late, such as a link's, is not what is asked here: first
+	// there must be none for a while.
+	eventually(t, "the changes end", func() bool {
+		select {
+		case <-changes:
+			return false
+		case <-time.After(50 * time.Millisecond):
+			return true
+		}
+	})
 	// What Sync adds carries our protocol and is not reported back.
 	must(t, h.EnsureFrom(prefixOf("10.20.11.50/32"), 2))
 	select {
