@@ -171,18 +171,14 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// copyDir is the state directory as the next daemon will find it.
+// copyDir is the state directory as the next daemon will find it. Under the lock,
+// so that no DEL spools its release into the old one meanwhile.
 func (w *world) copyDir(from string) {
 	w.mu.Lock()
-	to := w.dirOf(w.serial + 1)
+	err := errors.Join(os.MkdirAll(from, 0o700), os.CopyFS(w.dirOf(w.serial+1), os.DirFS(from)))
+	w.serial++
 	w.mu.Unlock()
-	if err := os.MkdirAll(from, 0o700); err != nil {
-		w.fail("%v", err)
-	}
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+	if err != nil {
 		w.fail("copying the state: %v", err)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.serial++
 }

@@ -298,9 +298,9 @@ func (w *world) release(n int) {
 		return
 	}
 	w.mu.Lock()
-	dir := w.nextDir()
+	err = spool.Put(filepath.Join(w.nextDir(), "spool"), attachment(n))
 	w.mu.Unlock()
-	if err := spool.Put(filepath.Join(dir, "spool"), attachment(n)); err != nil {
+	if err != nil {
 		w.fail("%v", err)
 	}
 }
