@@ -191,6 +191,13 @@ func (r *rig) wantCounts(want string) {
 	}
 }
 
+// acting tells whether an action is under way.
+func (r *rig) acting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.inFlight) > 0
+}
+
 // failures are those in a row of the actions.
 func (r *rig) failures() int {
 	r.mu.Lock()

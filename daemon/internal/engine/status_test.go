@@ -66,6 +66,9 @@ func TestStatusForgetsAnErrorWithoutDemand(t *testing.T) {
 		r.mustAssign("a")
 		pass(10 * time.Second)
 		r.wantStatus(Unavailable, "throttles")
+		for r.acting() { // an attempt that is under way would fail afterwards
+			pass(10 * time.Millisecond)
+		}
 		failures := r.failures()
 		r.mustRelease("a")
 		pass(time.Second)
