@@ -87,18 +87,11 @@ func (e *Engine) lost(s pool.Snapshot) []string {
 // followIMDS compares IMDS with the books until ctx ends. EC2 judges what two
 // readings in a row tell otherwise, once for each such difference: IMDS lags.
 func (e *Engine) followIMDS(ctx context.Context) {
-	tick := time.NewTicker(imdsEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, imdsEvery, func() {
 		if enis, err := e.Metadata.ENIs(ctx); err == nil {
 			e.compare(enis, time.Now())
 		}
-	}
+	})
 }
 
 func (e *Engine) compare(enis []eni.ENI, now time.Time) {

@@ -13,32 +13,39 @@ import (
 // may change while the node runs.
 const factsEvery = 10 * time.Second
 
-// keepFacts follows the VPC until ctx ends.
-func (e *Engine) keepFacts(ctx context.Context) {
-	tick := time.NewTicker(factsEvery)
+// every calls f each time d has passed, until ctx ends.
+func every(ctx context.Context, d time.Duration, f func()) {
+	tick := time.NewTicker(d)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			f()
 		}
+	}
+}
+
+// keepFacts follows the VPC until ctx ends.
+func (e *Engine) keepFacts(ctx context.Context) {
+	every(ctx, factsEvery, func() {
+		was := e.whoAmI().VPCCIDRs
 		node, err := e.Metadata.Node(ctx)
-		if err != nil || len(node.VPCCIDRs) == 0 || slices.Equal(node.VPCCIDRs, e.node.VPCCIDRs) {
-			continue // without an answer the facts stay as they are
+		if err != nil || len(node.VPCCIDRs) == 0 || slices.Equal(node.VPCCIDRs, was) {
+			return // without an answer the facts stay as they are
 		}
-		was := e.node.VPCCIDRs
 		e.setCIDRs(node.VPCCIDRs)
 		if err := e.writeFacts(); err != nil {
 			e.setCIDRs(was) // tried again with the next tick
 			e.Log.Warn("writing the node facts", "error", err)
-			continue
+			return
 		}
 		e.Log.Info("the VPC's CIDRs have changed", "from", was, "to", node.VPCCIDRs)
 		if e.FactsChanged != nil {
 			e.FactsChanged()
 		}
-	}
+	})
 }
 
 func (e *Engine) setCIDRs(cidrs []netip.Prefix) {
@@ -54,20 +61,13 @@ func (e *Engine) forget(ctx context.Context) {
 	if e.Forget == nil {
 		return
 	}
-	tick := time.NewTicker(min(max(e.Config.Cooldown/3, 100*time.Millisecond), 5*time.Second))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, min(max(e.Config.Cooldown/3, 100*time.Millisecond), 5*time.Second), func() {
 		e.mu.Lock()
 		addrs := slices.DeleteFunc(e.released, e.inUse)
 		e.released = nil
 		e.mu.Unlock()
 		if len(addrs) == 0 {
-			continue
+			return
 		}
 		if _, err := e.Forget(addrs); err != nil {
 			e.Log.Warn("dropping tracked connections", "error", err)
@@ -75,7 +75,7 @@ func (e *Engine) forget(ctx context.Context) {
 			e.released = append(e.released, addrs...)
 			e.mu.Unlock()
 		}
-	}
+	})
 }
 
 // inUse tells whether a pod has the address again; the caller holds the lock.

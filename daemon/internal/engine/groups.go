@@ -23,19 +23,12 @@ func (e *Engine) followGroups(ctx context.Context) {
 	if e.Groups == nil || e.Config.CustomNet {
 		return
 	}
-	tick := time.NewTicker(groupsEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, groupsEvery, func() {
 		// Without an answer, or with none in it, the groups stay as they are.
 		if node, err := e.Metadata.Node(ctx); err == nil && len(node.Groups) > 0 {
 			e.alignGroups(ctx, node.Groups)
 		}
-	}
+	})
 }
 
 // alignGroups sets the groups where they differ. What fails is tried again later.

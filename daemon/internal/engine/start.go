@@ -96,11 +96,11 @@ func (e *Engine) discover(ctx context.Context) error {
 // writeFacts tells the plugins what the node is.
 func (e *Engine) writeFacts() error {
 	e.mu.Lock()
-	primary := e.primary
+	primary, node := e.primary, e.node
 	e.mu.Unlock()
 	return nodefacts.Write(e.factsPath(), nodefacts.Facts{
-		InstanceID: e.node.InstanceID, PrimaryIP: e.node.PrimaryIP, PrimaryMAC: e.node.PrimaryMAC, PrimaryLink: primary.Name,
-		PrimaryMTU: primary.MTU, VPCCIDRs: e.node.VPCCIDRs, VethPrefix: e.Config.VethPrefix, SNAT: e.Config.SNAT,
+		InstanceID: node.InstanceID, PrimaryIP: node.PrimaryIP, PrimaryMAC: node.PrimaryMAC, PrimaryLink: primary.Name,
+		PrimaryMTU: primary.MTU, VPCCIDRs: node.VPCCIDRs, VethPrefix: e.Config.VethPrefix, SNAT: e.Config.SNAT,
 	})
 }
 
