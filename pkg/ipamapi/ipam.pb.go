@@ -73,7 +73,7 @@ func (x StatusReply_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StatusReply_State.Descriptor instead.
 func (StatusReply_State) EnumDescriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{10, 0}
+	return file_ipam_proto_rawDescGZIP(), []int{11, 0}
 }
 
 type PoolAddress_State int32
@@ -131,7 +131,7 @@ func (x PoolAddress_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PoolAddress_State.Descriptor instead.
 func (PoolAddress_State) EnumDescriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{18, 0}
+	return file_ipam_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type Attachment struct {
@@ -256,10 +256,14 @@ func (x *Pod) GetUid() string {
 }
 
 type AssignRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Attachment    *Attachment            `protobuf:"bytes,1,opt,name=attachment,proto3" json:"attachment,omitempty"`
-	Pod           *Pod                   `protobuf:"bytes,2,opt,name=pod,proto3" json:"pod,omitempty"`
-	Netns         string                 `protobuf:"bytes,3,opt,name=netns,proto3" json:"netns,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Attachment *Attachment            `protobuf:"bytes,1,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	Pod        *Pod                   `protobuf:"bytes,2,opt,name=pod,proto3" json:"pod,omitempty"`
+	Netns      string                 `protobuf:"bytes,3,opt,name=netns,proto3" json:"netns,omitempty"`
+	// What the runtime delivered of the pod's annotations that concern its
+	// branch ENI: vpc.amazonaws.com/pod-eni, vpc.amazonaws.com/security-groups.
+	// Present only when the conflist serves branch ENIs.
+	Annotations   map[string]string `protobuf:"bytes,4,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -315,12 +319,20 @@ func (x *AssignRequest) GetNetns() string {
 	return ""
 }
 
+func (x *AssignRequest) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
 type AssignReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // 10.20.11.7
 	Subnet        string                 `protobuf:"bytes,2,opt,name=subnet,proto3" json:"subnet,omitempty"`   // CIDR of the ENI's subnet, 10.20.11.0/24
 	Gateway       string                 `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"` // the VPC router, 10.20.11.1
-	Eni           *ENI                   `protobuf:"bytes,4,opt,name=eni,proto3" json:"eni,omitempty"`
+	Eni           *ENI                   `protobuf:"bytes,4,opt,name=eni,proto3" json:"eni,omitempty"`         // that carries the address; the trunk when branch is set
+	Branch        *Branch                `protobuf:"bytes,5,opt,name=branch,proto3" json:"branch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -383,6 +395,74 @@ func (x *AssignReply) GetEni() *ENI {
 	return nil
 }
 
+func (x *AssignReply) GetBranch() *Branch {
+	if x != nil {
+		return x.Branch
+	}
+	return nil
+}
+
+// Branch is a branch ENI: a VLAN on the trunk.
+type Branch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Mac           string                 `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
+	VlanId        uint32                 `protobuf:"varint,3,opt,name=vlan_id,json=vlanId,proto3" json:"vlan_id,omitempty"` // 1 to 4094
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Branch) Reset() {
+	*x = Branch{}
+	mi := &file_ipam_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Branch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Branch) ProtoMessage() {}
+
+func (x *Branch) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Branch.ProtoReflect.Descriptor instead.
+func (*Branch) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Branch) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Branch) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
+}
+
+func (x *Branch) GetVlanId() uint32 {
+	if x != nil {
+		return x.VlanId
+	}
+	return 0
+}
+
 type ENI struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -396,7 +476,7 @@ type ENI struct {
 
 func (x *ENI) Reset() {
 	*x = ENI{}
-	mi := &file_ipam_proto_msgTypes[4]
+	mi := &file_ipam_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +488,7 @@ func (x *ENI) String() string {
 func (*ENI) ProtoMessage() {}
 
 func (x *ENI) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[4]
+	mi := &file_ipam_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +501,7 @@ func (x *ENI) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ENI.ProtoReflect.Descriptor instead.
 func (*ENI) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{4}
+	return file_ipam_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ENI) GetId() string {
@@ -468,7 +548,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_ipam_proto_msgTypes[5]
+	mi := &file_ipam_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +560,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[5]
+	mi := &file_ipam_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +573,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{5}
+	return file_ipam_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReleaseRequest) GetAttachment() *Attachment {
@@ -512,7 +592,7 @@ type ReleaseReply struct {
 
 func (x *ReleaseReply) Reset() {
 	*x = ReleaseReply{}
-	mi := &file_ipam_proto_msgTypes[6]
+	mi := &file_ipam_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +604,7 @@ func (x *ReleaseReply) String() string {
 func (*ReleaseReply) ProtoMessage() {}
 
 func (x *ReleaseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[6]
+	mi := &file_ipam_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +617,7 @@ func (x *ReleaseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseReply.ProtoReflect.Descriptor instead.
 func (*ReleaseReply) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{6}
+	return file_ipam_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReleaseReply) GetAddress() string {
@@ -557,7 +637,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_ipam_proto_msgTypes[7]
+	mi := &file_ipam_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +649,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[7]
+	mi := &file_ipam_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -582,7 +662,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{7}
+	return file_ipam_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CheckRequest) GetAttachment() *Attachment {
@@ -607,7 +687,7 @@ type CheckReply struct {
 
 func (x *CheckReply) Reset() {
 	*x = CheckReply{}
-	mi := &file_ipam_proto_msgTypes[8]
+	mi := &file_ipam_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +699,7 @@ func (x *CheckReply) String() string {
 func (*CheckReply) ProtoMessage() {}
 
 func (x *CheckReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[8]
+	mi := &file_ipam_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +712,7 @@ func (x *CheckReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckReply.ProtoReflect.Descriptor instead.
 func (*CheckReply) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{8}
+	return file_ipam_proto_rawDescGZIP(), []int{9}
 }
 
 type StatusRequest struct {
@@ -643,7 +723,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_ipam_proto_msgTypes[9]
+	mi := &file_ipam_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +735,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[9]
+	mi := &file_ipam_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +748,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{9}
+	return file_ipam_proto_rawDescGZIP(), []int{10}
 }
 
 type StatusReply struct {
@@ -681,7 +761,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_ipam_proto_msgTypes[10]
+	mi := &file_ipam_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +773,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[10]
+	mi := &file_ipam_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +786,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{10}
+	return file_ipam_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StatusReply) GetState() StatusReply_State {
@@ -733,7 +813,7 @@ type CollectRequest struct {
 
 func (x *CollectRequest) Reset() {
 	*x = CollectRequest{}
-	mi := &file_ipam_proto_msgTypes[11]
+	mi := &file_ipam_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +825,7 @@ func (x *CollectRequest) String() string {
 func (*CollectRequest) ProtoMessage() {}
 
 func (x *CollectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[11]
+	mi := &file_ipam_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +838,7 @@ func (x *CollectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
 func (*CollectRequest) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{11}
+	return file_ipam_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CollectRequest) GetNetwork() string {
@@ -784,7 +864,7 @@ type CollectReply struct {
 
 func (x *CollectReply) Reset() {
 	*x = CollectReply{}
-	mi := &file_ipam_proto_msgTypes[12]
+	mi := &file_ipam_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +876,7 @@ func (x *CollectReply) String() string {
 func (*CollectReply) ProtoMessage() {}
 
 func (x *CollectReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[12]
+	mi := &file_ipam_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +889,7 @@ func (x *CollectReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectReply.ProtoReflect.Descriptor instead.
 func (*CollectReply) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{12}
+	return file_ipam_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CollectReply) GetReleased() uint32 {
@@ -827,7 +907,7 @@ type PoolRequest struct {
 
 func (x *PoolRequest) Reset() {
 	*x = PoolRequest{}
-	mi := &file_ipam_proto_msgTypes[13]
+	mi := &file_ipam_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +919,7 @@ func (x *PoolRequest) String() string {
 func (*PoolRequest) ProtoMessage() {}
 
 func (x *PoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[13]
+	mi := &file_ipam_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +932,7 @@ func (x *PoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolRequest.ProtoReflect.Descriptor instead.
 func (*PoolRequest) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{13}
+	return file_ipam_proto_rawDescGZIP(), []int{14}
 }
 
 type PoolReply struct {
@@ -870,7 +950,7 @@ type PoolReply struct {
 
 func (x *PoolReply) Reset() {
 	*x = PoolReply{}
-	mi := &file_ipam_proto_msgTypes[14]
+	mi := &file_ipam_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +962,7 @@ func (x *PoolReply) String() string {
 func (*PoolReply) ProtoMessage() {}
 
 func (x *PoolReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[14]
+	mi := &file_ipam_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +975,7 @@ func (x *PoolReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolReply.ProtoReflect.Descriptor instead.
 func (*PoolReply) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{14}
+	return file_ipam_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PoolReply) GetEnis() []*PoolENI {
@@ -945,7 +1025,7 @@ type PoolTotals struct {
 
 func (x *PoolTotals) Reset() {
 	*x = PoolTotals{}
-	mi := &file_ipam_proto_msgTypes[15]
+	mi := &file_ipam_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1037,7 @@ func (x *PoolTotals) String() string {
 func (*PoolTotals) ProtoMessage() {}
 
 func (x *PoolTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[15]
+	mi := &file_ipam_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1050,7 @@ func (x *PoolTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolTotals.ProtoReflect.Descriptor instead.
 func (*PoolTotals) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{15}
+	return file_ipam_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PoolTotals) GetAddresses() uint32 {
@@ -1019,7 +1099,7 @@ type PoolENI struct {
 
 func (x *PoolENI) Reset() {
 	*x = PoolENI{}
-	mi := &file_ipam_proto_msgTypes[16]
+	mi := &file_ipam_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1111,7 @@ func (x *PoolENI) String() string {
 func (*PoolENI) ProtoMessage() {}
 
 func (x *PoolENI) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[16]
+	mi := &file_ipam_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1124,7 @@ func (x *PoolENI) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolENI.ProtoReflect.Descriptor instead.
 func (*PoolENI) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{16}
+	return file_ipam_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PoolENI) GetEni() *ENI {
@@ -1130,7 +1210,7 @@ type PoolPrefix struct {
 
 func (x *PoolPrefix) Reset() {
 	*x = PoolPrefix{}
-	mi := &file_ipam_proto_msgTypes[17]
+	mi := &file_ipam_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1222,7 @@ func (x *PoolPrefix) String() string {
 func (*PoolPrefix) ProtoMessage() {}
 
 func (x *PoolPrefix) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[17]
+	mi := &file_ipam_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1235,7 @@ func (x *PoolPrefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolPrefix.ProtoReflect.Descriptor instead.
 func (*PoolPrefix) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{17}
+	return file_ipam_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PoolPrefix) GetPrefix() string {
@@ -1199,7 +1279,7 @@ type PoolAddress struct {
 
 func (x *PoolAddress) Reset() {
 	*x = PoolAddress{}
-	mi := &file_ipam_proto_msgTypes[18]
+	mi := &file_ipam_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1291,7 @@ func (x *PoolAddress) String() string {
 func (*PoolAddress) ProtoMessage() {}
 
 func (x *PoolAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[18]
+	mi := &file_ipam_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1304,7 @@ func (x *PoolAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolAddress.ProtoReflect.Descriptor instead.
 func (*PoolAddress) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{18}
+	return file_ipam_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PoolAddress) GetAddress() string {
@@ -1270,7 +1350,7 @@ type SnatRequest struct {
 
 func (x *SnatRequest) Reset() {
 	*x = SnatRequest{}
-	mi := &file_ipam_proto_msgTypes[19]
+	mi := &file_ipam_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1362,7 @@ func (x *SnatRequest) String() string {
 func (*SnatRequest) ProtoMessage() {}
 
 func (x *SnatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[19]
+	mi := &file_ipam_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1375,7 @@ func (x *SnatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnatRequest.ProtoReflect.Descriptor instead.
 func (*SnatRequest) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{19}
+	return file_ipam_proto_rawDescGZIP(), []int{20}
 }
 
 type SnatReply struct {
@@ -1310,7 +1390,7 @@ type SnatReply struct {
 
 func (x *SnatReply) Reset() {
 	*x = SnatReply{}
-	mi := &file_ipam_proto_msgTypes[20]
+	mi := &file_ipam_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1402,7 @@ func (x *SnatReply) String() string {
 func (*SnatReply) ProtoMessage() {}
 
 func (x *SnatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[20]
+	mi := &file_ipam_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1415,7 @@ func (x *SnatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnatReply.ProtoReflect.Descriptor instead.
 func (*SnatReply) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{20}
+	return file_ipam_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SnatReply) GetNetwork() string {
@@ -1380,18 +1460,27 @@ const file_ipam_proto_rawDesc = "" +
 	"\x03Pod\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
-	"\x03uid\x18\x03 \x01(\tR\x03uid\"\x8c\x01\n" +
+	"\x03uid\x18\x03 \x01(\tR\x03uid\"\xa0\x02\n" +
 	"\rAssignRequest\x12<\n" +
 	"\n" +
 	"attachment\x18\x01 \x01(\v2\x1c.vpcchain.ipam.v1.AttachmentR\n" +
 	"attachment\x12'\n" +
 	"\x03pod\x18\x02 \x01(\v2\x15.vpcchain.ipam.v1.PodR\x03pod\x12\x14\n" +
-	"\x05netns\x18\x03 \x01(\tR\x05netns\"\x82\x01\n" +
+	"\x05netns\x18\x03 \x01(\tR\x05netns\x12R\n" +
+	"\vannotations\x18\x04 \x03(\v20.vpcchain.ipam.v1.AssignRequest.AnnotationsEntryR\vannotations\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb4\x01\n" +
 	"\vAssignReply\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06subnet\x18\x02 \x01(\tR\x06subnet\x12\x18\n" +
 	"\agateway\x18\x03 \x01(\tR\agateway\x12'\n" +
-	"\x03eni\x18\x04 \x01(\v2\x15.vpcchain.ipam.v1.ENIR\x03eni\"e\n" +
+	"\x03eni\x18\x04 \x01(\v2\x15.vpcchain.ipam.v1.ENIR\x03eni\x120\n" +
+	"\x06branch\x18\x05 \x01(\v2\x18.vpcchain.ipam.v1.BranchR\x06branch\"C\n" +
+	"\x06Branch\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03mac\x18\x02 \x01(\tR\x03mac\x12\x17\n" +
+	"\avlan_id\x18\x03 \x01(\rR\x06vlanId\"e\n" +
 	"\x03ENI\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03mac\x18\x02 \x01(\tR\x03mac\x12\x10\n" +
@@ -1505,7 +1594,7 @@ func file_ipam_proto_rawDescGZIP() []byte {
 }
 
 var file_ipam_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_ipam_proto_goTypes = []any{
 	(StatusReply_State)(0), // 0: vpcchain.ipam.v1.StatusReply.State
 	(PoolAddress_State)(0), // 1: vpcchain.ipam.v1.PoolAddress.State
@@ -1513,62 +1602,66 @@ var file_ipam_proto_goTypes = []any{
 	(*Pod)(nil),            // 3: vpcchain.ipam.v1.Pod
 	(*AssignRequest)(nil),  // 4: vpcchain.ipam.v1.AssignRequest
 	(*AssignReply)(nil),    // 5: vpcchain.ipam.v1.AssignReply
-	(*ENI)(nil),            // 6: vpcchain.ipam.v1.ENI
-	(*ReleaseRequest)(nil), // 7: vpcchain.ipam.v1.ReleaseRequest
-	(*ReleaseReply)(nil),   // 8: vpcchain.ipam.v1.ReleaseReply
-	(*CheckRequest)(nil),   // 9: vpcchain.ipam.v1.CheckRequest
-	(*CheckReply)(nil),     // 10: vpcchain.ipam.v1.CheckReply
-	(*StatusRequest)(nil),  // 11: vpcchain.ipam.v1.StatusRequest
-	(*StatusReply)(nil),    // 12: vpcchain.ipam.v1.StatusReply
-	(*CollectRequest)(nil), // 13: vpcchain.ipam.v1.CollectRequest
-	(*CollectReply)(nil),   // 14: vpcchain.ipam.v1.CollectReply
-	(*PoolRequest)(nil),    // 15: vpcchain.ipam.v1.PoolRequest
-	(*PoolReply)(nil),      // 16: vpcchain.ipam.v1.PoolReply
-	(*PoolTotals)(nil),     // 17: vpcchain.ipam.v1.PoolTotals
-	(*PoolENI)(nil),        // 18: vpcchain.ipam.v1.PoolENI
-	(*PoolPrefix)(nil),     // 19: vpcchain.ipam.v1.PoolPrefix
-	(*PoolAddress)(nil),    // 20: vpcchain.ipam.v1.PoolAddress
-	(*SnatRequest)(nil),    // 21: vpcchain.ipam.v1.SnatRequest
-	(*SnatReply)(nil),      // 22: vpcchain.ipam.v1.SnatReply
-	nil,                    // 23: vpcchain.ipam.v1.SnatReply.SettingsEntry
+	(*Branch)(nil),         // 6: vpcchain.ipam.v1.Branch
+	(*ENI)(nil),            // 7: vpcchain.ipam.v1.ENI
+	(*ReleaseRequest)(nil), // 8: vpcchain.ipam.v1.ReleaseRequest
+	(*ReleaseReply)(nil),   // 9: vpcchain.ipam.v1.ReleaseReply
+	(*CheckRequest)(nil),   // 10: vpcchain.ipam.v1.CheckRequest
+	(*CheckReply)(nil),     // 11: vpcchain.ipam.v1.CheckReply
+	(*StatusRequest)(nil),  // 12: vpcchain.ipam.v1.StatusRequest
+	(*StatusReply)(nil),    // 13: vpcchain.ipam.v1.StatusReply
+	(*CollectRequest)(nil), // 14: vpcchain.ipam.v1.CollectRequest
+	(*CollectReply)(nil),   // 15: vpcchain.ipam.v1.CollectReply
+	(*PoolRequest)(nil),    // 16: vpcchain.ipam.v1.PoolRequest
+	(*PoolReply)(nil),      // 17: vpcchain.ipam.v1.PoolReply
+	(*PoolTotals)(nil),     // 18: vpcchain.ipam.v1.PoolTotals
+	(*PoolENI)(nil),        // 19: vpcchain.ipam.v1.PoolENI
+	(*PoolPrefix)(nil),     // 20: vpcchain.ipam.v1.PoolPrefix
+	(*PoolAddress)(nil),    // 21: vpcchain.ipam.v1.PoolAddress
+	(*SnatRequest)(nil),    // 22: vpcchain.ipam.v1.SnatRequest
+	(*SnatReply)(nil),      // 23: vpcchain.ipam.v1.SnatReply
+	nil,                    // 24: vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
+	nil,                    // 25: vpcchain.ipam.v1.SnatReply.SettingsEntry
 }
 var file_ipam_proto_depIdxs = []int32{
 	2,  // 0: vpcchain.ipam.v1.AssignRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
 	3,  // 1: vpcchain.ipam.v1.AssignRequest.pod:type_name -> vpcchain.ipam.v1.Pod
-	6,  // 2: vpcchain.ipam.v1.AssignReply.eni:type_name -> vpcchain.ipam.v1.ENI
-	2,  // 3: vpcchain.ipam.v1.ReleaseRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
-	2,  // 4: vpcchain.ipam.v1.CheckRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
-	0,  // 5: vpcchain.ipam.v1.StatusReply.state:type_name -> vpcchain.ipam.v1.StatusReply.State
-	2,  // 6: vpcchain.ipam.v1.CollectRequest.valid:type_name -> vpcchain.ipam.v1.Attachment
-	18, // 7: vpcchain.ipam.v1.PoolReply.enis:type_name -> vpcchain.ipam.v1.PoolENI
-	17, // 8: vpcchain.ipam.v1.PoolReply.totals:type_name -> vpcchain.ipam.v1.PoolTotals
-	20, // 9: vpcchain.ipam.v1.PoolReply.lost:type_name -> vpcchain.ipam.v1.PoolAddress
-	6,  // 10: vpcchain.ipam.v1.PoolENI.eni:type_name -> vpcchain.ipam.v1.ENI
-	20, // 11: vpcchain.ipam.v1.PoolENI.addresses:type_name -> vpcchain.ipam.v1.PoolAddress
-	19, // 12: vpcchain.ipam.v1.PoolENI.prefixes:type_name -> vpcchain.ipam.v1.PoolPrefix
-	1,  // 13: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
-	2,  // 14: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
-	3,  // 15: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
-	23, // 16: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
-	4,  // 17: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
-	7,  // 18: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
-	9,  // 19: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
-	11, // 20: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
-	13, // 21: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
-	15, // 22: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
-	21, // 23: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
-	5,  // 24: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
-	8,  // 25: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
-	10, // 26: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
-	12, // 27: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
-	14, // 28: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
-	16, // 29: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
-	22, // 30: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	24, // 2: vpcchain.ipam.v1.AssignRequest.annotations:type_name -> vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
+	7,  // 3: vpcchain.ipam.v1.AssignReply.eni:type_name -> vpcchain.ipam.v1.ENI
+	6,  // 4: vpcchain.ipam.v1.AssignReply.branch:type_name -> vpcchain.ipam.v1.Branch
+	2,  // 5: vpcchain.ipam.v1.ReleaseRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
+	2,  // 6: vpcchain.ipam.v1.CheckRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
+	0,  // 7: vpcchain.ipam.v1.StatusReply.state:type_name -> vpcchain.ipam.v1.StatusReply.State
+	2,  // 8: vpcchain.ipam.v1.CollectRequest.valid:type_name -> vpcchain.ipam.v1.Attachment
+	19, // 9: vpcchain.ipam.v1.PoolReply.enis:type_name -> vpcchain.ipam.v1.PoolENI
+	18, // 10: vpcchain.ipam.v1.PoolReply.totals:type_name -> vpcchain.ipam.v1.PoolTotals
+	21, // 11: vpcchain.ipam.v1.PoolReply.lost:type_name -> vpcchain.ipam.v1.PoolAddress
+	7,  // 12: vpcchain.ipam.v1.PoolENI.eni:type_name -> vpcchain.ipam.v1.ENI
+	21, // 13: vpcchain.ipam.v1.PoolENI.addresses:type_name -> vpcchain.ipam.v1.PoolAddress
+	20, // 14: vpcchain.ipam.v1.PoolENI.prefixes:type_name -> vpcchain.ipam.v1.PoolPrefix
+	1,  // 15: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
+	2,  // 16: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
+	3,  // 17: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
+	25, // 18: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
+	4,  // 19: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
+	8,  // 20: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
+	10, // 21: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
+	12, // 22: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
+	14, // 23: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
+	16, // 24: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
+	22, // 25: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
+	5,  // 26: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
+	9,  // 27: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
+	11, // 28: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
+	13, // 29: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
+	15, // 30: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
+	17, // 31: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
+	23, // 32: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_ipam_proto_init() }
@@ -1582,7 +1675,7 @@ func file_ipam_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ipam_proto_rawDesc), len(file_ipam_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -30,6 +30,23 @@ type Facts struct {
 	VethPrefix  string         `json:"vethPrefix"`
 	// SNAT are the operator's settings of the outbound NAT, by their conflist names.
 	SNAT map[string]string `json:"snat,omitempty"`
+	// Trunk is the ENI whose VLANs are the branch ENIs; nil while the node has none.
+	Trunk *Trunk `json:"trunk,omitempty"`
+	// EnforcingMode says how security groups of pods apply: ModeStrict or
+	// ModeStandard; empty where the daemon serves no branch ENIs.
+	EnforcingMode string `json:"enforcingMode,omitempty"`
+}
+
+// The values of EnforcingMode, as POD_SECURITY_GROUP_ENFORCING_MODE has them.
+const (
+	ModeStrict   = "strict"
+	ModeStandard = "standard"
+)
+
+// Trunk is found in the kernel by its MAC address: names of links change.
+type Trunk struct {
+	ENI string `json:"eni"`
+	MAC string `json:"mac"`
 }
 
 // Read reads the file at path. The error is fs.ErrNotExist where no daemon has

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
@@ -76,7 +77,7 @@ func podAddrs(prev *types100.Result, ifname string) []netip.Addr {
 // branchOf tells whether prevResult announces a branch ENI.
 func branchOf(prev *types100.Result) bool {
 	for _, i := range prev.Interfaces {
-		if i.Sandbox == "" && len(i.Name) > len(branchPrefix) && i.Name[:len(branchPrefix)] == branchPrefix {
+		if i.Sandbox == "" && strings.HasPrefix(i.Name, vpcnet.BranchPrefix) {
 			return true
 		}
 	}

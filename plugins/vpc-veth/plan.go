@@ -16,9 +16,6 @@ import (
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
-// branchPrefix starts the name of a branch ENI in a result, vlan.eth.<vlan id>.
-const branchPrefix = "vlan.eth."
-
 // plan is everything that ADD makes, as a value.
 type plan struct {
 	attachment vpcnet.Attachment
@@ -84,7 +81,7 @@ func newPlan(c conf, args *skel.CmdArgs, prev *types100.Result) (plan, error) {
 		return plan{}, cnierr.New(cnierr.Config, "prevResult has no address: a plugin such as vpc-ipam, static or host-local must stand before vpc-veth")
 	}
 	if carrier := carrierOf(prev); carrier != nil {
-		p.branch = strings.HasPrefix(carrier.Name, branchPrefix)
+		p.branch = strings.HasPrefix(carrier.Name, vpcnet.BranchPrefix)
 		if p.mtu == 0 {
 			p.mtu = carrier.Mtu
 		}
