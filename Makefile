@@ -11,11 +11,12 @@ COMMANDS := plugins/vpc-ipam plugins/vpc-veth plugins/vpc-snat daemon/vpc-ipamd 
 LINT := $(BIN)/tools/golangci-lint
 SUM := $(BIN)/tools/testsum
 STATE := $(BIN)/tools/testsum.json
-UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/testsum ./integration/rules
+VM := $(CURDIR)/tools/vm/run-in-vm.sh
+UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/testsum ./integration/vm ./integration/rules
 
 .PHONY: help
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: demo
 demo: packages-demo build ## Show the chain at work on a simulated VPC (root; installs what is missing)
@@ -30,9 +31,14 @@ test: packages-test build $(LINT) $(SUM) ## Lint, unit, kernel and end-to-end te
 	$(SUM) -step lint $(STATE) $(LINT) run ./...; \
 	$(SUM) -step verify $(STATE) $(MAKE) --no-print-directory verify; \
 	$(SUM) -race $(STATE) $(UNIT); \
+	$(SUM) -vm $(VM) $(STATE) ./...; \
 	$(SUM) -p 1 $(STATE) ./integration/targets ./integration/conformance ./integration/e2e; \
 	echo "$$((SECONDS - start)) s"; \
 	$(SUM) -close $(STATE)
+
+.PHONY: test-vlan
+test-vlan: packages-test build $(SUM) ## Run the tests of 802.1Q links alone, in a virtual machine (root)
+	@rm -f $(STATE); export GOFLAGS='-tags=grpcnotrace'; $(SUM) -vm $(VM) $(STATE) ./...; $(SUM) -close $(STATE)
 
 .PHONY: build
 build: $(BIN)/cni/cnitool ## Build every binary into bin/: static, stripped, reproducible

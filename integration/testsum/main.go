@@ -2,9 +2,10 @@
 // the results up: failures in full, skips with their reasons, and one closing
 // line for everything. With -step it runs a single command as one test.
 //
-//	testsum [-exclude PATTERN] [-race] STATE PACKAGE...   run tests, add to the sums in STATE
-//	testsum -step NAME STATE COMMAND...                   run a command as one test
-//	testsum -close STATE                                  print the skips and the closing line
+//	testsum [-race] STATE PACKAGE...        run tests but those of 802.1Q links, add to the sums in STATE
+//	testsum -vm RUNNER STATE PACKAGE...     run those of 802.1Q links, in one virtual machine
+//	testsum -step NAME STATE COMMAND...     run a command as one test
+//	testsum -close STATE                    print the skips and the closing line
 package main
 
 import (
@@ -24,6 +25,7 @@ func run() int {
 	step := flag.String("step", "", "run a command as one test of this name")
 	closing := flag.Bool("close", false, "print the closing line")
 	race := flag.Bool("race", false, "use the race detector, except for packages that link the EC2 SDK")
+	runner := flag.String("vm", "", "run the tests of 802.1Q links by this command, which starts a virtual machine")
 	parallel := flag.Int("p", 2, "packages to test side by side")
 	flag.Parse()
 	if flag.NArg() == 0 {
@@ -38,6 +40,8 @@ func run() int {
 		return sum.close(os.Stdout)
 	case *step != "":
 		sum.step(*step, args)
+	case *runner != "":
+		sum.vm(*runner, args)
 	case *race:
 		withSDK, without, err := split(args)
 		if err != nil {
@@ -129,7 +133,7 @@ func (s *Sum) test(args []string) {
 	if len(args) == 0 || len(args) == 1 && args[0] == "-race" {
 		return
 	}
-	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=10m", fmt.Sprint("-p=", s.parallel)}, args...)...)
+	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=10m", "-skip=" + vlanTests, fmt.Sprint("-p=", s.parallel)}, args...)...)
 	if !strings.HasPrefix(args[0], "-race") {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	} else {
