@@ -24,15 +24,7 @@ func noGroup(id string) error {
 }
 
 func (s *Sim) findENI(q query) (*eni, error) {
-	id := q.str("NetworkInterfaceId")
-	if id == "" {
-		return nil, missing("networkInterfaceId")
-	}
-	e := s.enis[id]
-	if e == nil || s.unknown(e, time.Now()) {
-		return nil, noENI(id)
-	}
-	return e, nil
+	return s.named(q, "NetworkInterfaceId")
 }
 
 type done struct {
@@ -70,6 +62,10 @@ func (s *Sim) createNetworkInterface(q query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	kind, err := creationType(q)
+	if err != nil {
+		return nil, err
+	}
 	if count > 0 && prefixes > 0 {
 		return nil, &apiError{"InvalidParameterCombination", "Ipv4PrefixCount and SecondaryPrivateIpAddressCount exclude each other", 400}
 	}
@@ -84,7 +80,7 @@ func (s *Sim) createNetworkInterface(q query) (any, error) {
 		return nil, err
 	}
 	e := s.newENI(sn, primary[0])
-	e.made, e.groups, e.description, e.tags = time.Now(), groups, q.str("Description"), tags
+	e.made, e.kind, e.groups, e.description, e.tags = time.Now(), kind, groups, q.str("Description"), tags
 	if err := sn.fill(e, count, prefixes); err != nil {
 		s.drop(e)
 		return nil, err
@@ -106,12 +102,12 @@ func params(q query) string {
 }
 
 func (s *Sim) replay(t token, q query, clientToken string) (any, error) {
-	if t.params != params(q) {
-		return nil, &apiError{"IdempotentParameterMismatch", "The client token was used with other parameters", 400}
+	if err := t.check(q); err != nil {
+		return nil, err
 	}
-	e := s.enis[t.eni]
+	e := s.enis[t.id]
 	if e == nil {
-		return nil, noENI(t.eni)
+		return nil, noENI(t.id)
 	}
 	return createENI{s.xmlENI(e), clientToken}, nil
 }
@@ -125,8 +121,9 @@ func (s *Sim) checkGroups(ids []string) error {
 	return nil
 }
 
-// drop forgets the ENI and frees its addresses.
+// drop forgets the ENI, ends its associations and frees its addresses.
 func (s *Sim) drop(e *eni) {
+	s.endAll(e)
 	sn := s.subnets[e.subnet]
 	for a, owner := range sn.used {
 		if owner == e.id {
@@ -144,10 +141,15 @@ func (s *Sim) deleteNetworkInterface(q query) (any, error) {
 	if e.requester != "" {
 		return nil, &apiError{"OperationNotPermitted", "You are not allowed to manage '" + e.id + "'.", 400}
 	}
-	if e.status() != "available" {
+	if e.attachment != nil || e.host != "" {
 		return nil, &apiError{"InvalidParameterValue", fmt.Sprintf("Network interface '%s' is currently in use.", e.id), 400}
 	}
+	// EC2 takes an associated branch too, and its association with it.
+	associated := e.association != nil
 	s.drop(e)
+	if associated {
+		return done{true}, s.changed()
+	}
 	return done{true}, nil
 }
 
@@ -173,7 +175,11 @@ func (s *Sim) attachNetworkInterface(q query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch limits, have := s.limits[in.kind], s.attached(in.id); {
+	limits, have := s.limits[in.kind], s.attached(in.id)
+	if err := s.trunkFits(e, in, have); err != nil {
+		return nil, err
+	}
+	switch {
 	case e.status() != "available":
 		return nil, &apiError{"InvalidParameterValue", fmt.Sprintf("Network interface '%s' is currently in use.", e.id), 400}
 	case s.subnets[e.subnet].AZ != in.az:
@@ -224,7 +230,7 @@ func (s *Sim) modifyNetworkInterfaceAttribute(q query) (any, error) {
 	}
 	switch groups := q.list("SecurityGroupId"); {
 	case len(groups) > 0:
-		if err := s.checkGroups(groups); err != nil {
+		if err := errors.Join(s.checkGroups(groups), fewGroups(groups)); err != nil {
 			return nil, err
 		}
 		e.groups = groups

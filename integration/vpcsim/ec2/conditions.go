@@ -31,6 +31,7 @@ func (s *Sim) delay(d topology.Duration) time.Duration { return time.Duration(d)
 
 // settle carries out the detachments whose time has come; the caller holds the lock.
 func (s *Sim) settle(now time.Time) {
+	s.forget(now)
 	for _, e := range s.enis {
 		if a := e.attachment; a != nil && a.detaching && !now.Before(a.gone) {
 			e.attachment = nil
@@ -48,7 +49,8 @@ func (s *Sim) detach(e *eni, after time.Duration) error {
 	return s.changed()
 }
 
-// Detach takes an ENI off its instance, as an operator at the console may do.
+// Detach takes an ENI off its instance, as an operator at the console may do,
+// or a branch off its trunk.
 func (s *Sim) Detach(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,6 +58,11 @@ func (s *Sim) Detach(id string) error {
 	e := s.enis[id]
 	if e == nil {
 		return noENI(id)
+	}
+	if e.association != nil {
+		s.end(e.association)
+		s.past.record(s, time.Now())
+		return s.changed()
 	}
 	if err := e.detachable(); err != nil {
 		return err

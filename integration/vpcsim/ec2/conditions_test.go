@@ -2,9 +2,6 @@ package ec2_test
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,70 +57,6 @@ func assign(t *testing.T, c *sdk.Client, id *string, addrs, prefixes int32) erro
 	}
 	_, err := c.AssignPrivateIpAddresses(t.Context(), in)
 	return err
-}
-
-// The SDK's paginators see every item once, also when others go meanwhile.
-func TestPaginators(t *testing.T) {
-	_, c := start(t, func(topo *topology.Topology) {
-		topo.PageSize = 5
-		for i := range 7 {
-			topo.Subnets = append(topo.Subnets, topology.Subnet{
-				ID: fmt.Sprintf("subnet-%d", i), CIDR: netip.MustParsePrefix(fmt.Sprintf("10.20.%d.0/24", 100+i)), AZ: "us-west-2a", RouteTable: "rtb-main",
-			})
-		}
-	})
-	for range 9 {
-		create(t, c, "subnet-node-a", 0)
-	}
-	var enis []string
-	for p := sdk.NewDescribeNetworkInterfacesPaginator(c, &sdk.DescribeNetworkInterfacesInput{}); p.HasMorePages(); {
-		out, err := p.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range out.NetworkInterfaces {
-			enis = append(enis, *e.NetworkInterfaceId)
-		}
-		if e := out.NetworkInterfaces[0]; e.Status == types.NetworkInterfaceStatusAvailable { // gone before the next page
-			if _, err := c.DeleteNetworkInterface(t.Context(), &sdk.DeleteNetworkInterfaceInput{NetworkInterfaceId: e.NetworkInterfaceId}); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	if distinct := slices.Compact(slices.Sorted(slices.Values(enis))); len(enis) != 13 || len(distinct) != 13 {
-		t.Errorf("%d ENIs, %d of them distinct, want 13", len(enis), len(distinct))
-	}
-	subnets, types, pages := 0, 0, 0
-	for p := sdk.NewDescribeSubnetsPaginator(c, nil); p.HasMorePages(); pages++ {
-		out, err := p.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		subnets += len(out.Subnets)
-	}
-	for p := sdk.NewDescribeInstanceTypesPaginator(c, &sdk.DescribeInstanceTypesInput{MaxResults: aws.Int32(100)}); p.HasMorePages(); {
-		out, err := p.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		types += len(out.InstanceTypes)
-	}
-	if subnets != 13 || pages != 3 || types < 10 {
-		t.Errorf("%d subnets on %d pages, %d types", subnets, pages, types)
-	}
-}
-
-func TestPageErrors(t *testing.T) {
-	_, c := start(t, nil)
-	for want, in := range map[string]*sdk.DescribeNetworkInterfacesInput{
-		"InvalidParameterValue":       {MaxResults: aws.Int32(4)},
-		"InvalidParameterCombination": {MaxResults: aws.Int32(5), NetworkInterfaceIds: []string{"eni-1"}},
-		"InvalidNextToken":            {NextToken: aws.String("5")},
-	} {
-		if _, err := c.DescribeNetworkInterfaces(t.Context(), in); code(err) != want {
-			t.Errorf("%v, want %s", err, want)
-		}
-	}
 }
 
 // A bucket per API, refilled with time, and one for the whole account.
@@ -294,59 +227,6 @@ func TestFromOutside(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: no error", what)
 		}
-	}
-}
-
-// Few scattered addresses use up the free /28 blocks of a subnet that has plenty
-// of addresses; giving them back makes blocks again.
-func TestFragmentation(t *testing.T) {
-	_, c := start(t, func(topo *topology.Topology) {
-		topo.Subnets = append(topo.Subnets, topology.Subnet{
-			ID: "subnet-small", CIDR: netip.MustParsePrefix("10.20.99.0/25"), AZ: "us-west-2a", RouteTable: "rtb-main", Scatter: true,
-		})
-	})
-	e := create(t, c, "subnet-small", 7)
-	if err := assign(t, c, e.NetworkInterfaceId, 0, 1); code(err) != "InsufficientCidrBlocks" {
-		t.Errorf("8 scattered addresses in 8 blocks leave a block: %v", err)
-	}
-	var addrs []string
-	for _, a := range e.PrivateIpAddresses[1:] {
-		addrs = append(addrs, *a.PrivateIpAddress)
-	}
-	if _, err := c.UnassignPrivateIpAddresses(t.Context(), &sdk.UnassignPrivateIpAddressesInput{NetworkInterfaceId: e.NetworkInterfaceId, PrivateIpAddresses: addrs}); err != nil {
-		t.Fatal(err)
-	}
-	// The first and the last block have reserved addresses, one has the ENI's own.
-	if err := assign(t, c, e.NetworkInterfaceId, 0, 6); code(err) != "InsufficientCidrBlocks" {
-		t.Errorf("6 of 8 blocks: %v", err)
-	}
-	if err := assign(t, c, e.NetworkInterfaceId, 0, 5); err != nil {
-		t.Errorf("5 of 8 blocks: %v", err)
-	}
-}
-
-func TestQuotas(t *testing.T) {
-	_, c := start(t, func(topo *topology.Topology) { topo.ENIQuota, topo.Instances[1].Type = 5, "t2.medium" })
-	e := create(t, c, "subnet-node-b", 0)
-	_, err := c.CreateNetworkInterface(t.Context(), &sdk.CreateNetworkInterfaceInput{SubnetId: aws.String("subnet-node-a")})
-	if code(err) != "NetworkInterfaceLimitExceeded" {
-		t.Errorf("the sixth ENI of five: %v", err)
-	}
-	if err := assign(t, c, e.NetworkInterfaceId, 1, 1); code(err) != "InvalidParameterCombination" {
-		t.Errorf("addresses and prefixes in one call: %v", err)
-	}
-	if err := assign(t, c, e.NetworkInterfaceId, 0, 1); err != nil {
-		t.Fatal(err)
-	}
-	nodes, err := c.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{Filters: []types.Filter{{Name: aws.String("tag:Name"), Values: []string{"node-b"}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = c.AttachNetworkInterface(t.Context(), &sdk.AttachNetworkInterfaceInput{
-		NetworkInterfaceId: e.NetworkInterfaceId, InstanceId: nodes.Reservations[0].Instances[0].InstanceId, DeviceIndex: aws.Int32(1),
-	})
-	if code(err) != "UnsupportedOperation" {
-		t.Errorf("prefixes on an instance without Nitro: %v", err)
 	}
 }
 

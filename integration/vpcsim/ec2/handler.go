@@ -29,8 +29,12 @@ func (s *Sim) action(name string) (action, bool) {
 		"ModifyNetworkInterfaceAttribute": (*Sim).modifyNetworkInterfaceAttribute,
 		"AssignPrivateIpAddresses":        (*Sim).assignPrivateIPAddresses,
 		"UnassignPrivateIpAddresses":      (*Sim).unassignPrivateIPAddresses,
+		"AssociateTrunkInterface":         (*Sim).associateTrunkInterface,
+		"DisassociateTrunkInterface":      (*Sim).disassociateTrunkInterface,
 		"CreateTags":                      (*Sim).createTags,
 		"DeleteTags":                      (*Sim).deleteTags,
+
+		"DescribeTrunkInterfaceAssociations": (*Sim).describeTrunkInterfaceAssociations,
 	}[name]
 	return a, ok
 }

@@ -17,12 +17,20 @@ func (s *Sim) checkCreate(groups []string, slots int) error {
 		quota = eniQuota
 	}
 	switch {
+	case fewGroups(groups) != nil:
+		return fewGroups(groups)
 	case len(s.enis) >= quota:
 		return &apiError{"NetworkInterfaceLimitExceeded", fmt.Sprintf("The maximum number of network interfaces, %d, has been reached.", quota), 400}
-	case len(groups) > groupsPerENI:
-		return &apiError{"SecurityGroupsPerInterfaceLimitExceeded", "The maximum number of security groups per interface has been reached.", 400}
 	case slots+1 > mostPerENI:
 		return &apiError{"PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit.", 400}
+	}
+	return nil
+}
+
+// fewGroups refuses an ENI more security groups than EC2 lets it have.
+func fewGroups(groups []string) error {
+	if len(groups) > groupsPerENI {
+		return &apiError{"SecurityGroupsPerInterfaceLimitExceeded", "The maximum number of security groups per interface has been reached.", 400}
 	}
 	return nil
 }

@@ -57,12 +57,12 @@ func (s *Sim) port(e *eni) (network.Port, bool) {
 	p := network.Port{
 		ENI: e.id, Host: e.host, MAC: e.mac, MTU: eniMTU, Subnet: e.subnet, Primary: e.primary, Addresses: slices.Clone(e.addrs),
 		Prefixes: slices.Clone(e.prefixes), SourceDestCheck: e.sourceDestCheck, Groups: slices.Clone(e.groups),
-		NATGateway: e.kind == "nat_gateway",
+		NATGateway: e.kind == kindNAT, Kind: e.shownKind(),
 	}
 	if e.public.IsValid() {
 		p.PublicIPs = map[netip.Addr]netip.Addr{e.primary: e.public}
 	}
-	if a := e.attachment; a != nil && !a.detaching {
+	if a := s.carrier(e); a != nil {
 		in := s.instances[a.instance]
 		p.Host, p.Card, p.Device = in.name, a.card, a.device
 		if in.public.IsValid() && a.card == 0 && a.device == 0 {
@@ -70,6 +70,9 @@ func (s *Sim) port(e *eni) (network.Port, bool) {
 		}
 	}
 	p.Link = "eth" + strconv.Itoa(p.Device)
+	if a := e.association; a != nil {
+		p.Trunk, p.VLAN, p.Association = a.trunk, a.vlan, a.id
+	}
 	return p, p.Host != ""
 }
 

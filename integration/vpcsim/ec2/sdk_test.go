@@ -2,16 +2,12 @@ package ec2_test
 
 import (
 	"errors"
-	"net/http"
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
@@ -218,119 +214,4 @@ func TestFaultsAndCalls(t *testing.T) {
 	if got := sim.Calls(); !slices.Equal(got, want) {
 		t.Errorf("calls %v, want %v", got, want)
 	}
-}
-
-// The topology pins what EC2 hands out next.
-func TestNextAddresses(t *testing.T) {
-	pins := []netip.Addr{netip.MustParseAddr("100.64.47.10"), netip.MustParseAddr("100.64.47.199")}
-	_, c := start(t, func(topo *topology.Topology) { topo.NextAddresses = map[string][]netip.Addr{"subnet-pod-a": pins} })
-	e := create(t, c, "subnet-pod-a", 1)
-	for i, a := range e.PrivateIpAddresses {
-		if *a.PrivateIpAddress != pins[i].String() {
-			t.Errorf("address %d is %s, want %s", i, *a.PrivateIpAddress, pins[i])
-		}
-	}
-}
-
-func TestPages(t *testing.T) {
-	_, c := start(t, nil)
-	for range 7 {
-		create(t, c, "subnet-node-a", 0)
-	}
-	p := sdk.NewDescribeNetworkInterfacesPaginator(c, &sdk.DescribeNetworkInterfacesInput{MaxResults: aws.Int32(5)})
-	seen, pages := map[string]bool{}, 0
-	for p.HasMorePages() {
-		out, err := p.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range out.NetworkInterfaces {
-			seen[*e.NetworkInterfaceId] = true
-		}
-		pages++
-	}
-	if len(seen) != 11 || pages != 3 {
-		t.Errorf("%d ENIs on %d pages", len(seen), pages)
-	}
-}
-
-// Concurrent assignments never hand out an address twice.
-func TestConcurrentAssign(t *testing.T) {
-	_, c := start(t, nil)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	seen := map[string]bool{}
-	for range 20 {
-		wg.Go(func() {
-			e, err := c.CreateNetworkInterface(t.Context(), &sdk.CreateNetworkInterfaceInput{
-				SubnetId: aws.String("subnet-node-a"), SecondaryPrivateIpAddressCount: aws.Int32(5),
-			})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for _, a := range e.NetworkInterface.PrivateIpAddresses {
-				if seen[*a.PrivateIpAddress] {
-					t.Errorf("%s was handed out twice", *a.PrivateIpAddress)
-				}
-				seen[*a.PrivateIpAddress] = true
-			}
-		})
-	}
-	wg.Wait()
-}
-
-func TestIMDS(t *testing.T) {
-	const lag = time.Hour
-	sim, c := start(t, func(topo *topology.Topology) { topo.IMDSLag = topology.Duration(lag) })
-	h := sim.IMDS(func(*http.Request) (string, bool) { return "node-a", true })
-	m := imds.New(imds.Options{HTTPClient: ec2.NewDirectClient(h), Endpoint: "http://imds.invalid"})
-	get := func(path string) string {
-		t.Helper()
-		out, err := m.GetMetadata(t.Context(), &imds.GetMetadataInput{Path: path})
-		if err != nil {
-			return err.Error()
-		}
-		b := make([]byte, 4096)
-		n, _ := out.Content.Read(b)
-		return string(b[:n])
-	}
-	mac := get("mac")
-	if got := get("network/interfaces/macs/" + mac + "/local-ipv4s"); got != "10.20.11.162" {
-		t.Errorf("local-ipv4s %q", got)
-	}
-	if got := get("network/interfaces/macs/"); got != mac+"/" {
-		t.Errorf("macs %q", got)
-	}
-	if got := get("network/interfaces/macs/" + mac + "/vpc-ipv4-cidr-blocks"); got != "10.20.0.0/16\n100.64.0.0/16" {
-		t.Errorf("vpc-ipv4-cidr-blocks %q", got)
-	}
-	in := nodeA(t, c)
-	if _, err := c.AssignPrivateIpAddresses(t.Context(), &sdk.AssignPrivateIpAddressesInput{
-		NetworkInterfaceId: in.NetworkInterfaces[0].NetworkInterfaceId, SecondaryPrivateIpAddressCount: aws.Int32(1),
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if got := get("network/interfaces/macs/" + mac + "/local-ipv4s"); got != "10.20.11.162" {
-		t.Errorf("IMDS does not lag: %q", got)
-	}
-	resp, err := ec2.NewDirectClient(h).Do(mustRequest(t, "http://imds.invalid/latest/meta-data/mac"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("without a token: %s", resp.Status)
-	}
-}
-
-func mustRequest(t *testing.T, url string) *http.Request {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }

@@ -35,9 +35,11 @@ type Sim struct {
 	subnets   map[string]*subnet
 	limits    map[string]Limits
 	tokens    map[string]token // ClientToken -> what it made
-	serial    int
-	onChange  func(network.VPC) error
-	imds      imdsHistory
+	// associations are those of branches with trunks, by id.
+	associations map[string]*association
+	serial       int
+	onChange     func(network.VPC) error
+	imds         imdsHistory
 
 	past history
 
@@ -53,7 +55,16 @@ type Limits struct {
 	Branches         int
 }
 
-type token struct{ params, eni string }
+// token is a request that had a ClientToken, and the id of what it made or ended.
+type token struct{ params, id string }
+
+// check refuses the token with other parameters than at first.
+func (t token) check(q query) error {
+	if t.params != params(q) {
+		return &apiError{"IdempotentParameterMismatch", "The client token was used with other parameters", 400}
+	}
+	return nil
+}
 
 type instance struct {
 	id, name, kind, az string
@@ -69,7 +80,7 @@ type subnet struct {
 
 type eni struct {
 	id, mac, subnet, description string
-	kind                         string // interface, nat_gateway
+	kind                         string // as it was created: interface, trunk, branch, nat_gateway
 	primary                      netip.Addr
 	addrs                        []netip.Addr
 	prefixes                     []netip.Prefix
@@ -80,7 +91,8 @@ type eni struct {
 	host                         string // service host or NAT gateway that has the link
 	public                       netip.Addr
 	attachment                   *attachment
-	made                         time.Time // zero: before the simulation began
+	association                  *association // of a branch with its trunk
+	made                         time.Time    // zero: before the simulation began
 }
 
 type attachment struct {
@@ -99,7 +111,7 @@ var limitsCSV string
 func New(t topology.Topology) (*Sim, error) {
 	s := &Sim{
 		topo: t, cidrs: slices.Clone(t.VPC.CIDRs), instances: map[string]*instance{}, enis: map[string]*eni{},
-		subnets: map[string]*subnet{}, tokens: map[string]token{}, onChange: func(network.VPC) error { return nil },
+		subnets: map[string]*subnet{}, tokens: map[string]token{}, associations: map[string]*association{}, onChange: func(network.VPC) error { return nil },
 	}
 	var err error
 	if s.limits, err = parseLimits(limitsCSV); err != nil {
@@ -122,7 +134,7 @@ func New(t topology.Topology) (*Sim, error) {
 	}
 	for _, n := range t.NATGateways {
 		e := s.newENI(s.subnets[n.Subnet], n.IP)
-		e.kind, e.requester, e.host, e.description = "nat_gateway", "nat", n.Name, "Interface for NAT Gateway "+n.Name
+		e.kind, e.requester, e.host, e.description = kindNAT, "nat", n.Name, "Interface for NAT Gateway "+n.Name
 		e.public, e.sourceDestCheck = n.PublicIP, false
 	}
 	s.imds.record(s, time.Now())
@@ -185,7 +197,7 @@ func (s *Sim) id(prefix string) string {
 // newENI takes the primary address, which must be free.
 func (s *Sim) newENI(sn *subnet, primary netip.Addr) *eni {
 	e := &eni{
-		id: s.id("eni-"), subnet: sn.ID, primary: primary, kind: "interface", tags: map[string]string{}, sourceDestCheck: true,
+		id: s.id("eni-"), subnet: sn.ID, primary: primary, kind: kindInterface, tags: map[string]string{}, sourceDestCheck: true,
 	}
 	// 02: locally administered, so that no MAC of the simulation is anybody's real one.
 	e.mac = fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", s.serial>>32&0xff, s.serial>>24&0xff, s.serial>>16&0xff, s.serial>>8&0xff, s.serial&0xff)

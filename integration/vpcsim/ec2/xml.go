@@ -70,18 +70,27 @@ type xmlENI struct {
 	Kind             string         `xml:"interfaceType"`
 }
 
+// status of a branch says whether it is associated: it has no attachment.
 func (e *eni) status() string {
-	if e.attachment != nil || e.host != "" {
+	if e.attachment != nil || e.host != "" || e.association != nil {
 		return "in-use"
 	}
 	return "available"
+}
+
+// shownKind is InterfaceType: an ordinary ENI is a branch while it is associated.
+func (e *eni) shownKind() string {
+	if e.association != nil {
+		return kindBranch
+	}
+	return e.kind
 }
 
 func (s *Sim) xmlENI(e *eni) xmlENI {
 	x := xmlENI{
 		ID: e.id, Subnet: e.subnet, VPC: s.topo.VPC.ID, AZ: s.subnets[e.subnet].AZ, Description: e.description, Owner: owner,
 		Requester: e.requester, RequesterManaged: e.requester != "", Status: e.status(), MAC: e.mac, Primary: e.primary.String(),
-		SourceDestCheck: e.sourceDestCheck, Tags: xmlTags(e.tags), Kind: e.kind,
+		SourceDestCheck: e.sourceDestCheck, Tags: xmlTags(e.tags), Kind: e.shownKind(),
 		Addresses: []xmlAddress{{e.primary.String(), true}},
 	}
 	for _, g := range e.groups {

@@ -56,13 +56,18 @@ type Permission struct {
 	Groups   []string
 }
 
-// Port is one attached ENI: a link in an instance or host and the VPC's end of it.
+// Port is one attached ENI: a link in an instance or host and the VPC's end of
+// it. A branch ENI shares the link of its trunk: its packets carry a VLAN tag.
 type Port struct {
 	ENI             string
 	Host            string // instance or service host that has the link
 	Card            int
 	Device          int
-	Link            string // name inside the host: eth<device>
+	Link            string // name inside the host: eth<device>; of a branch, its trunk's
+	Kind            string // interface, trunk, branch or nat_gateway
+	Trunk           string // of a branch: ENI id of its trunk
+	VLAN            int    // of a branch: its 802.1Q id on the trunk's link; else 0
+	Association     string // of a branch: id of its association with the trunk
 	MAC             string
 	MTU             int
 	Subnet          string       // Subnet.ID
