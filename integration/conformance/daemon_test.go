@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -24,7 +25,9 @@ type daemon struct {
 
 	mu     sync.Mutex
 	size   int
+	old    bool           // knows nothing of branch ENIs
 	held   map[string]int // attachment -> last octet
+	asked  map[string]string
 	status *ipamapi.StatusReply
 }
 
@@ -72,10 +75,16 @@ func (d *daemon) Assign(_ context.Context, r *ipamapi.AssignRequest) (*ipamapi.A
 		}
 		d.held[k] = n
 	}
-	return &ipamapi.AssignReply{
+	d.asked = r.GetAnnotations()
+	reply := &ipamapi.AssignReply{
 		Address: fmt.Sprint("10.20.11.", d.held[k]), Subnet: "10.20.11.0/24", Gateway: "10.20.11.1",
 		Eni: &ipamapi.ENI{Id: "eni-0f00", Mac: "02:00:00:00:00:01", Mtu: 9001},
-	}, nil
+	}
+	if len(d.asked) > 0 && !d.old {
+		reply.Subnet, reply.Gateway, reply.Address = "10.20.12.0/24", "10.20.12.1", fmt.Sprint("10.20.12.", d.held[k])
+		reply.Branch = &ipamapi.Branch{Id: "eni-0b", Mac: "02:00:00:00:00:0b", VlanId: 153}
+	}
+	return reply, nil
 }
 
 func (d *daemon) Release(_ context.Context, r *ipamapi.ReleaseRequest) (*ipamapi.ReleaseReply, error) {
@@ -88,7 +97,7 @@ func (d *daemon) Release(_ context.Context, r *ipamapi.ReleaseRequest) (*ipamapi
 func (d *daemon) Check(_ context.Context, r *ipamapi.CheckRequest) (*ipamapi.CheckReply, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n, ok := d.held[key(r.GetAttachment())]; !ok || fmt.Sprint("10.20.11.", n) != r.GetAddress() {
+	if n, ok := d.held[key(r.GetAttachment())]; !ok || !slices.Contains([]string{fmt.Sprint("10.20.11.", n), fmt.Sprint("10.20.12.", n)}, r.GetAddress()) {
 		return nil, status.Error(codes.NotFound, "the attachment does not hold "+r.GetAddress())
 	}
 	return &ipamapi.CheckReply{}, nil

@@ -211,7 +211,7 @@ func (n *node) pods(count int) {
 		id := fmt.Sprintf("pod-%d", i)
 		pod := ipamclient.Pod{Namespace: "default", Name: id}
 		for {
-			if _, err = client.Assign(ctx, vpcnet.Attachment{Network: "vpc", ContainerID: id, IfName: "eth0"}, pod, ""); err == nil {
+			if _, err = client.Assign(ctx, ipamclient.Request{Attachment: vpcnet.Attachment{Network: "vpc", ContainerID: id, IfName: "eth0"}, Pod: pod}); err == nil {
 				break
 			}
 			select { // the daemon is starting, or its runtime would try again

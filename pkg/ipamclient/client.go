@@ -4,6 +4,7 @@ package ipamclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -28,14 +29,31 @@ type Client struct {
 // Pod is informative.
 type Pod struct{ Namespace, Name, UID string }
 
+// Request is who asks for an address, and for what kind of.
+type Request struct {
+	Attachment vpcnet.Attachment
+	Pod        Pod
+	Netns      string // path
+	// Annotations of the pod that ask for a branch ENI; none: an address of the pool.
+	Annotations map[string]string
+}
+
 // Address is what the daemon gave to an attachment.
 type Address struct {
 	Addr   netip.Addr
 	Subnet netip.Prefix
 	Router netip.Addr // the VPC router of the subnet
-	ENI    string
-	MAC    string // of the ENI
-	MTU    int    // of the ENI, bytes
+	ENI    string     // that carries it; the trunk of a branch
+	MAC    string     // of the ENI
+	MTU    int        // of the ENI, bytes
+	Branch *Branch    // nil: the address is one of the ENI itself
+}
+
+// Branch is the branch ENI of an address, a VLAN on the trunk.
+type Branch struct {
+	ID   string
+	MAC  string
+	VLAN int // 1 to vpcnet.MaxVLAN
 }
 
 // New prepares a client for the socket. Whether somebody listens shows at the
@@ -65,9 +83,10 @@ const retryEvery = 50 * time.Millisecond
 
 // Assign asks for an address and waits for one until ctx ends. Asking twice
 // gives the same address, so a daemon that is killed meanwhile is asked again.
-func (c *Client) Assign(ctx context.Context, a vpcnet.Attachment, pod Pod, netns string) (Address, error) {
+func (c *Client) Assign(ctx context.Context, a Request) (Address, error) {
 	req := &ipamapi.AssignRequest{
-		Attachment: attachment(a), Netns: netns, Pod: &ipamapi.Pod{Namespace: pod.Namespace, Name: pod.Name, Uid: pod.UID},
+		Attachment: attachment(a.Attachment), Netns: a.Netns, Annotations: a.Annotations,
+		Pod: &ipamapi.Pod{Namespace: a.Pod.Namespace, Name: a.Pod.Name, Uid: a.Pod.UID},
 	}
 	var down time.Time // since when the daemon does not answer
 	for {
@@ -101,6 +120,12 @@ func decode(r *ipamapi.AssignReply) (Address, error) {
 	if out.Addr, err = netip.ParseAddr(r.GetAddress()); err == nil {
 		if out.Subnet, err = netip.ParsePrefix(r.GetSubnet()); err == nil {
 			out.Router, err = netip.ParseAddr(r.GetGateway())
+		}
+	}
+	if b := r.GetBranch(); b != nil {
+		out.Branch = &Branch{ID: b.GetId(), MAC: b.GetMac(), VLAN: int(b.GetVlanId())}
+		if out.Branch.VLAN < 1 || out.Branch.VLAN > vpcnet.MaxVLAN {
+			err = errors.Join(err, fmt.Errorf("VLAN id %d is not from 1 to %d", out.Branch.VLAN, vpcnet.MaxVLAN))
 		}
 	}
 	if err != nil {

@@ -23,6 +23,7 @@ type keys struct {
 	Type    string `json:"type"`
 	Socket  string `json:"socket"`
 	Timeout string `json:"timeout"`
+	PodENI  bool   `json:"podENI"`
 }
 
 // conf is the checked configuration.
@@ -33,6 +34,8 @@ type conf struct {
 	second    bool // another plugin's result came before
 	socket    string
 	timeout   time.Duration
+	podENI    bool            // serves branch ENIs
+	runtime   json.RawMessage // runtimeConfig, read by ADD alone
 }
 
 // spoolDir is beside the socket: the daemon looks there.
@@ -43,6 +46,7 @@ func parse(stdin []byte) (conf, error) {
 		CNIVersion string           `json:"cniVersion"`
 		Name       string           `json:"name"`
 		Prev       *json.RawMessage `json:"prevResult"`
+		Runtime    json.RawMessage  `json:"runtimeConfig"`
 		keys
 		IPAM keys `json:"ipam"`
 	}
@@ -55,6 +59,7 @@ func parse(stdin []byte) (conf, error) {
 	if c.delegated {
 		own = raw.IPAM
 	}
+	c.podENI, c.runtime = own.PodENI, raw.Runtime
 	if c.socket = own.Socket; c.socket == "" {
 		c.socket = ipamapi.DefaultSocket
 	}

@@ -43,12 +43,21 @@ func add(args *skel.CmdArgs) error {
 		if err := netconf.RefuseHostNetns(args.Netns); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
-		defer cancel()
 		pod := netconf.PodOf(args.Args)
-		got, err := client.Assign(ctx, c.attachment(args), ipamclient.Pod(pod), args.Netns)
+		wish, err := c.wish(pod)
 		if err != nil {
 			return err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+		defer cancel()
+		got, err := client.Assign(ctx, ipamclient.Request{
+			Attachment: c.attachment(args), Pod: ipamclient.Pod(pod), Netns: args.Netns, Annotations: wish,
+		})
+		if err != nil {
+			return err
+		}
+		if (got.Branch == nil) != (len(wish) == 0) {
+			return c.mismatch(client, args, pod)
 		}
 		result := c.chained(got)
 		if c.delegated {
@@ -59,13 +68,18 @@ func add(args *skel.CmdArgs) error {
 }
 
 // chained is the hand-off to vpc-veth: the address as a host route's, and the
-// ENI that carries it as an interface of the host.
+// ENI that carries it as an interface of the host. That of a branch comes behind
+// its trunk, under the name of the link that vpc-sgpp makes.
 func (c conf) chained(a ipamclient.Address) *types100.Result {
+	carriers := []*types100.Interface{{Name: a.ENI, Mac: a.MAC, Mtu: a.MTU}}
+	if a.Branch != nil {
+		carriers = append(carriers, &types100.Interface{Name: vpcnet.BranchLink(a.Branch.VLAN), Mac: a.Branch.MAC, Mtu: a.MTU})
+	}
 	return &types100.Result{
 		CNIVersion: types100.ImplementedSpecVersion,
-		Interfaces: []*types100.Interface{{Name: a.ENI, Mac: a.MAC, Mtu: a.MTU}},
+		Interfaces: carriers,
 		IPs: []*types100.IPConfig{{
-			Interface: new(0), Address: ipNet(vpcnet.Host(a.Addr)), Gateway: a.Router.AsSlice(),
+			Interface: new(len(carriers) - 1), Address: ipNet(vpcnet.Host(a.Addr)), Gateway: a.Router.AsSlice(),
 		}},
 	}
 }

@@ -191,7 +191,7 @@ func (r *rig) mustAssign(t *testing.T, id string) ipamclient.Address {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	a, err := r.Assign(ctx, att(id), ipamclient.Pod{Namespace: "ns", Name: id, UID: "u-" + id}, "/run/netns/x")
+	a, err := r.Assign(ctx, ipamclient.Request{Attachment: att(id), Pod: ipamclient.Pod{Namespace: "ns", Name: id, UID: "u-" + id}, Netns: "/run/netns/x"})
 	must(t, err)
 	return a
 }

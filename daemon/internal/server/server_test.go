@@ -91,7 +91,7 @@ func TestAttachmentsThatAreNone(t *testing.T) {
 		{Network: "vpc", ContainerID: "a", IfName: "eth0/"},
 	} {
 		t.Run(a.Alias(), func(t *testing.T) {
-			_, err := r.Assign(t.Context(), a, ipamclient.Pod{}, "")
+			_, err := r.Assign(t.Context(), ipamclient.Request{Attachment: a})
 			wantCode(t, err, cnierr.Config, fmt.Sprintf("%q", a.Alias()), "have no slash")
 			wantCode(t, r.Release(t.Context(), a), cnierr.Config)
 			wantCode(t, r.Check(t.Context(), a, netip.MustParseAddr("10.0.0.1")), cnierr.Config)
@@ -113,7 +113,7 @@ func TestConcurrentAssigns(t *testing.T) {
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			a, err := r.Assign(ctx, att(id), ipamclient.Pod{}, "")
+			a, err := r.Assign(ctx, ipamclient.Request{Attachment: att(id)})
 			mu.Lock()
 			defer mu.Unlock()
 			if other, twice := owner[a.Addr]; err != nil || twice {
@@ -152,7 +152,7 @@ func TestFullInstance(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), wait)
 	defer cancel()
 	begin := time.Now()
-	_, err := r.Assign(ctx, att("c"), ipamclient.Pod{}, "")
+	_, err := r.Assign(ctx, ipamclient.Request{Attachment: att("c")})
 	if took := time.Since(begin); took < wait/2 {
 		t.Errorf("gave up after %s of %s", took, wait)
 	}
