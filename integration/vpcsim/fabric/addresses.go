@@ -18,15 +18,15 @@ func (f *Fabric) addressRoutes(v network.VPC) error {
 	want := map[netip.Prefix]string{}
 	for _, p := range v.Ports {
 		for _, a := range portPrefixes(p) {
-			want[a] = p.ENI
+			want[a] = portName(p)
 		}
 	}
 	var errs []error
-	for a, id := range f.addrs {
-		if want[a] == id {
+	for a, name := range f.addrs {
+		if want[a] == name {
 			continue
 		}
-		if err := f.dropAddress(a, portLink("p", id)); err != nil {
+		if err := f.dropAddress(a, name); err != nil {
 			errs = append(errs, fmt.Errorf("removing the route to %s: %w", a, err))
 			continue
 		}
@@ -83,7 +83,7 @@ func (f *Fabric) addresses(p *port) error {
 	}
 	var link netlink.Link
 	for _, a := range portPrefixes(p.Port) {
-		if f.addrs[a] == p.ENI {
+		if f.addrs[a] == p.name {
 			continue
 		}
 		if link == nil {
@@ -101,7 +101,7 @@ func (f *Fabric) addresses(p *port) error {
 		if err := f.nl.RouteReplace(route(a, link.Attrs().Index, vpcTable)); err != nil {
 			return fmt.Errorf("adding the route to %s: %w", a, err)
 		}
-		f.addrs[a] = p.ENI
+		f.addrs[a] = p.name
 	}
 	return nil
 }

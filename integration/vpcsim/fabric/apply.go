@@ -38,7 +38,7 @@ func (f *Fabric) Apply(v network.VPC) error {
 		}
 	}
 	numbers := f.numbers(v)
-	for _, p := range v.Ports {
+	for _, p := range trunksFirst(v.Ports) {
 		if err := f.port(p, numbers[p.Subnet]); err != nil {
 			errs = append(errs, fmt.Errorf("port of %s in %s: %w", p.ENI, p.Host, err))
 		}
@@ -128,7 +128,7 @@ func (f *Fabric) hops(out map[routeKey]hop, table int, routes []network.Route, p
 		h := hop{link: voidLink}
 		for _, p := range ports {
 			if p.NATGateway && p.Host == r.Target {
-				h = hop{portLink("p", p.ENI), p.Primary}
+				h = hop{portName(p), p.Primary}
 			}
 		}
 		out[routeKey{table, r.Dst.Masked()}] = h

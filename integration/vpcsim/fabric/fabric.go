@@ -58,10 +58,11 @@ type Fabric struct {
 	nl        netlinksafe.Handle
 	closed    bool
 	ports     map[string]*port        // by ENI id
-	addrs     map[netip.Prefix]string // route of table vpcTable -> ENI id
+	addrs     map[netip.Prefix]string // route of table vpcTable -> name of the port
 	tables    map[string]int          // RouteTable.ID -> its number in the kernel
 	routes    map[routeKey]hop        // of the subnet route tables
 	script    string                  // nft script of the last Apply
+	chains    []string                // names of the ports that have chains in it
 }
 
 // Tables and rule priorities in the router's namespace.

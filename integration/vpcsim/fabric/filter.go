@@ -3,14 +3,11 @@ package fabric
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
 	"os/exec"
-	"slices"
 	"strings"
 
 	"github.com/vpcchain/vpcchain/integration/vpcsim/netns"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/network"
-	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
 // Why the VPC refuses a packet. The number travels in the packet mark to the
@@ -23,6 +20,7 @@ const (
 	NoRoute
 	NoPublicSource
 	NoPublicDest
+	SourceMAC
 )
 
 func reasonText(mark int) string {
@@ -41,6 +39,8 @@ func reasonText(mark int) string {
 		return "internet gateway: the source has no public address"
 	case NoPublicDest:
 		return "internet gateway: the destination is no public address of the VPC"
+	case SourceMAC:
+		return "source check: the frame does not have the MAC of the sender's branch ENI"
 	}
 	return fmt.Sprintf("reason %d", mark)
 }
@@ -83,6 +83,7 @@ add chain ip vpc no_ingress
 add chain ip vpc no_route
 add chain ip vpc no_public_source
 add chain ip vpc no_public_dest
+add chain ip vpc no_mac
 add chain ip vpc to_internet
 add chain ip vpc from_internet
 add chain ip vpc out
@@ -101,6 +102,7 @@ flush chain ip vpc no_ingress
 flush chain ip vpc no_route
 flush chain ip vpc no_public_source
 flush chain ip vpc no_public_dest
+flush chain ip vpc no_mac
 flush chain ip vpc to_internet
 flush chain ip vpc from_internet
 flush chain ip vpc out
@@ -120,6 +122,7 @@ add rule ip vpc no_ingress meta mark set 4 goto refuse_to
 add rule ip vpc no_route meta mark set 5 goto refuse_from
 add rule ip vpc no_public_source meta mark set 6 goto refuse_from
 add rule ip vpc no_public_dest meta mark set 7 goto refuse_from
+add rule ip vpc no_mac meta mark set 8 goto refuse_from
 add rule ip vpc prerouting iifname @internet jump from_internet
 add rule ip vpc prerouting iifname "p*" iifname vmap @source
 add rule ip vpc prerouting ip daddr @cidrs ip daddr != @known goto no_address
@@ -152,94 +155,6 @@ add rule ip vpc in_track ip protocol icmp update @pings { oifname . ip daddr . i
 add rule ip vpc in_track accept
 `
 
-// script is the changing part of the ruleset: which port may send from where,
-// what its groups allow, which addresses exist.
-func script(v network.VPC) string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("flush set ip vpc cidrs")
-	line("flush set ip vpc known")
-	for _, m := range []string{"source", "egress", "ingress"} {
-		line("flush map ip vpc %s", m)
-	}
-	elements(&b, "cidrs", v.CIDRs)
-	known := []netip.Prefix{}
-	for _, s := range v.Subnets {
-		known = append(known, vpcnet.Host(vpcnet.Router(s.CIDR)))
-	}
-	members := map[string][]netip.Prefix{}
-	for _, p := range v.Ports {
-		known = append(known, portPrefixes(p)...)
-		for _, g := range p.Groups {
-			members[g] = append(members[g], portPrefixes(p)...)
-		}
-	}
-	elements(&b, "known", known)
-	for _, g := range v.Groups {
-		group(line, g, members)
-	}
-	for _, p := range v.Ports {
-		portChains(line, p)
-	}
-	return b.String()
-}
-
-func portChains(line func(string, ...any), p network.Port) {
-	name := portLink("p", p.ENI)
-	line("add chain ip vpc src_%s", name)
-	line("flush chain ip vpc src_%s", name)
-	if p.SourceDestCheck {
-		line("add rule ip vpc src_%s ip saddr != %s goto no_source", name, set(portPrefixes(p)))
-	}
-	line("add element ip vpc source { \"%s\" : jump src_%s }", name, name)
-	for _, d := range []struct{ dir, chain, track string }{{"egress", "eg", "out_track"}, {"ingress", "in", "in_track"}} {
-		line("add chain ip vpc %s_%s", d.chain, name)
-		line("flush chain ip vpc %s_%s", d.chain, name)
-		if p.NATGateway {
-			line("add rule ip vpc %s_%s goto %s", d.chain, name, d.track)
-		}
-		for _, g := range p.Groups {
-			line("add rule ip vpc %s_%s jump %s_%s", d.chain, name, d.dir, chainName(g))
-		}
-		line("add rule ip vpc %s_%s goto no_%s", d.chain, name, d.dir)
-		line("add element ip vpc %s { \"%s\" : goto %s_%s }", d.dir, name, d.chain, name)
-	}
-}
-
-func chainName(id string) string { return strings.ReplaceAll(id, "-", "_") }
-
-// group makes a chain per direction; a match tracks the flow and accepts.
-func group(line func(string, ...any), g network.SecurityGroup, members map[string][]netip.Prefix) {
-	for _, d := range []struct {
-		dir, side, track string
-		perms            []network.Permission
-	}{{"egress", "daddr", "out_track", g.Egress}, {"ingress", "saddr", "in_track", g.Ingress}} {
-		chain := d.dir + "_" + chainName(g.ID)
-		line("add chain ip vpc %s", chain)
-		line("flush chain ip vpc %s", chain)
-		for _, p := range d.perms {
-			peers := slices.Clone(p.CIDRs)
-			for _, id := range p.Groups {
-				peers = append(peers, members[id]...)
-			}
-			if len(peers) == 0 {
-				continue
-			}
-			line("add rule ip vpc %s ip %s %s %s goto %s", chain, d.side, set(peers), protocol(p), d.track)
-		}
-	}
-}
-
-func protocol(p network.Permission) string {
-	switch p.Protocol {
-	case "tcp", "udp":
-		return fmt.Sprintf("%s dport %d-%d", p.Protocol, p.FromPort, p.ToPort)
-	case "icmp":
-		return "ip protocol icmp"
-	}
-	return ""
-}
-
 // filter loads the ruleset in one transaction, if it has changed. Sets of flows
 // and of refused packets are left alone.
 func (f *Fabric) filter(v network.VPC) error {
@@ -247,14 +162,18 @@ func (f *Fabric) filter(v network.VPC) error {
 	if want == f.script {
 		return nil
 	}
-	text := want
+	var chains []string
+	for _, p := range v.Ports {
+		chains = append(chains, portName(p))
+	}
+	text := want + dropChains(f.chains, chains)
 	if f.script == "" {
 		text = static + want
 	}
 	if err := f.nft(text); err != nil {
 		return err
 	}
-	f.script = want
+	f.script, f.chains = want, chains
 	return nil
 }
 

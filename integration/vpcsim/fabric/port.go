@@ -21,6 +21,7 @@ type port struct {
 	table   int         // that its rule leads to; 0: no rule yet
 	timer   *time.Timer // the link appears when it fires
 	plugged bool
+	problem string // why this kernel cannot carry it
 }
 
 func (l *port) stop() {
@@ -33,16 +34,16 @@ func (l *port) stop() {
 // port makes the link of an ENI, now or after the delay, and its rule.
 func (f *Fabric) port(p network.Port, table int) error {
 	l := f.ports[p.ENI]
-	if l != nil && (l.Host != p.Host || l.Link != p.Link) {
+	if l != nil && (l.Host != p.Host || l.Link != p.Link || l.Association != p.Association) {
 		if err := f.unplug(l); err != nil {
 			return err
 		}
 		l = nil
 	}
 	if l == nil {
-		l = &port{name: portLink("p", p.ENI)}
+		l = &port{name: portName(p)}
 		f.ports[p.ENI] = l
-		if f.linkDelay > 0 && p.Device > 0 {
+		if f.linkDelay > 0 && p.Device > 0 && p.VLAN == 0 {
 			l.timer = time.AfterFunc(f.linkDelay, func() { f.arrive(l) })
 		}
 	}
@@ -99,18 +100,23 @@ func (f *Fabric) arrive(l *port) {
 		return
 	}
 	l.timer = nil
-	err := f.plug(l)
-	if err == nil {
-		err = f.addresses(l)
-	}
-	if err != nil {
-		f.report(fmt.Errorf("late port of %s in %s: %w", l.ENI, l.Host, err))
+	for _, p := range append([]*port{l}, f.branches(l)...) {
+		err := f.plug(p)
+		if err == nil && p.plugged {
+			err = f.addresses(p)
+		}
+		if err != nil {
+			f.report(fmt.Errorf("late port of %s in %s: %w", p.ENI, p.Host, err))
+		}
 	}
 }
 
 // plug makes the veth pair, the host's end directly in the host's namespace:
 // named, with the ENI's MAC, and down, as a hot-plugged device.
 func (f *Fabric) plug(l *port) error {
+	if l.VLAN != 0 {
+		return f.plugBranch(l)
+	}
 	mac, err := net.ParseMAC(l.MAC)
 	if err != nil {
 		return err
@@ -122,14 +128,14 @@ func (f *Fabric) plug(l *port) error {
 	return nil
 }
 
-func (f *Fabric) pair(portName, hostName, host string, mac net.HardwareAddr, mtu int) (err error) {
+func (f *Fabric) pair(name, hostName, host string, mac net.HardwareAddr, mtu int) (err error) {
 	hostNS, err := ns.GetNS(f.hosts(host))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = hostNS.Close() }()
 	veth := netlink.NewVeth(netlink.NewLinkAttrs())
-	veth.Name, veth.MTU = portName, mtu
+	veth.Name, veth.MTU = name, mtu
 	veth.PeerName, veth.PeerHardwareAddr, veth.PeerMTU = hostName, mac, uint32(mtu)
 	veth.PeerNamespace = netlink.NsFd(int(hostNS.Fd()))
 	if err := f.nl.LinkAdd(veth); err != nil {
@@ -141,11 +147,19 @@ func (f *Fabric) pair(portName, hostName, host string, mac net.HardwareAddr, mtu
 			err = errors.Join(err, f.nl.LinkDel(veth))
 		}
 	}()
-	err = netns.Do(f.ns, func() error {
+	if err := f.answerARP(name); err != nil {
+		return err
+	}
+	return f.nl.LinkSetUp(veth)
+}
+
+// answerARP makes the VPC answer ARP on a port for every address it can route
+// to, and at once.
+func (f *Fabric) answerARP(name string) error {
+	return netns.Do(f.ns, func() error {
 		for path, value := range map[string]string{
-			// The VPC answers ARP for every address it can route to, and at once.
-			"net/ipv4/conf/" + portName + "/proxy_arp":    "1",
-			"net/ipv4/neigh/" + portName + "/proxy_delay": "0",
+			"net/ipv4/conf/" + name + "/proxy_arp":    "1",
+			"net/ipv4/neigh/" + name + "/proxy_delay": "0",
 		} {
 			if err := sysctl(path, value); err != nil {
 				return err
@@ -153,10 +167,6 @@ func (f *Fabric) pair(portName, hostName, host string, mac net.HardwareAddr, mtu
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return f.nl.LinkSetUp(veth)
 }
 
 func (f *Fabric) plugExternal(e External) error {
@@ -182,10 +192,14 @@ func (f *Fabric) unplug(l *port) error {
 	return nil
 }
 
+// unplugged notes that the link is gone, and with it those of the branches on it.
 func (f *Fabric) unplugged(l *port) {
+	for _, b := range f.branches(l) {
+		f.unplugged(b)
+	}
 	l.plugged = false
-	for a, id := range f.addrs {
-		if id == l.ENI {
+	for a, name := range f.addrs {
+		if name == l.name {
 			delete(f.addrs, a)
 		}
 	}
