@@ -121,13 +121,14 @@ func (c *Client) Create(ctx context.Context, spec eni.CreateSpec) (eni.ENI, erro
 	return e, err
 }
 
-// Attach attaches the ENI to this instance. When a retry meets what an earlier
-// attempt did, whose answer was lost, it is a success.
+// Attach attaches the ENI to this instance. It waits some seconds for EC2 to know
+// one that was just made; one that EC2 does not know then is eni.ErrNotFound. When
+// a retry meets what an earlier attempt did, whose answer was lost, it is a success.
 func (c *Client) Attach(ctx context.Context, eniID string, card, device int) (attachmentID string, err error) {
 	out, err := c.ec2.AttachNetworkInterface(ctx, &ec2.AttachNetworkInterfaceInput{
 		InstanceId: aws.String(c.instance), NetworkInterfaceId: aws.String(eniID),
 		DeviceIndex: int32Ptr(device), NetworkCardIndex: int32Ptr(card),
-	})
+	}, c.untilShown)
 	if err == nil {
 		return aws.ToString(out.AttachmentId), nil
 	}

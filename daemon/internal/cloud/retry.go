@@ -2,12 +2,14 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/smithy-go"
 )
 
 // maxAttempts of one EC2 call, throttled ones included. The delays between
@@ -46,6 +48,32 @@ func (a adaptive) GetAttemptToken(ctx context.Context) (func(error) error, error
 			return nil, fmt.Errorf("waiting for a turn after EC2 throttled calls: %w", ctx.Err())
 		}
 	}
+}
+
+// notShown also repeats a call about an ENI that EC2 does not know yet: what
+// CreateNetworkInterface has made reaches EC2's other parts seconds later. The
+// pauses are 0.5, 1, 2 and 4 s, without the jitter of the others, whose cause is
+// too many calls.
+type notShown struct{ aws.RetryerV2 }
+
+const firstLook = 500 * time.Millisecond
+
+func (c *Client) untilShown(eo *ec2.Options) { eo.Retryer = notShown{c.retryer} }
+
+func (r notShown) IsErrorRetryable(err error) bool {
+	return isNotShown(err) || r.RetryerV2.IsErrorRetryable(err)
+}
+
+func (r notShown) RetryDelay(attempt int, err error) (time.Duration, error) {
+	if isNotShown(err) {
+		return firstLook << max(attempt-1, 0), nil
+	}
+	return r.RetryerV2.RetryDelay(attempt, err)
+}
+
+func isNotShown(err error) bool {
+	var ae smithy.APIError
+	return errors.As(err, &ae) && ae.ErrorCode() == "InvalidNetworkInterfaceID.NotFound"
 }
 
 // onlyUnapplied retries a call only when EC2 refused it for its rate. After a

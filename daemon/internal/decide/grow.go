@@ -5,24 +5,13 @@ import "github.com/vpcchain/vpcchain/daemon/internal/pool"
 // grow fills the ENIs that exist, then makes new ones. What is in flight counts
 // as done: a burst of pods asks for the whole of what it needs at once, once.
 func (in Input) grow(n need) []Action {
-	var out []Action
-	per, busy, leaving := in.Limits.Secondary(), map[string]int{}, false
+	out := in.fill(&n)
+	per, leaving := in.Limits.Secondary(), false
 	slots := in.maxENI() - len(in.Pool.ENIs)
 	for _, a := range in.InFlight {
-		busy[a.ENI] += a.Count + a.Prefixes + len(a.Addrs) + len(a.Blocks)
 		leaving = leaving || a.Kind == Unassign
 		if a.Kind == Create {
 			slots--
-		}
-	}
-	for _, e := range in.Pool.ENIs {
-		room := per - len(e.Addresses) - len(e.Prefixes) - busy[e.ID]
-		if room <= 0 || e.Reserved || e.Full {
-			continue
-		}
-		if a, ok := in.chunk(&n, room, in.Fragmented[e.SubnetID]); ok {
-			a.Kind, a.ENI = Assign, e.ID
-			out = append(out, a)
 		}
 	}
 	if in.Waiters == 0 {
@@ -32,6 +21,7 @@ func (in Input) grow(n need) []Action {
 			return append(out, swap...)
 		}
 	}
+	in.promise(&n)
 	for ; slots > 0 && per > 0; slots-- {
 		a, ok := in.chunk(&n, per, false)
 		if !ok {
@@ -39,6 +29,27 @@ func (in Input) grow(n need) []Action {
 		}
 		a.Kind = Create
 		out = append(out, a)
+	}
+	return out
+}
+
+// fill takes from the need what fits on the ENIs that exist, and assigns it where
+// no call is under way.
+func (in Input) fill(n *need) []Action {
+	var out []Action
+	busy, assigning := map[string]int{}, in.assigning()
+	for _, a := range in.InFlight {
+		busy[a.ENI] += a.Count + a.Prefixes + len(a.Addrs) + len(a.Blocks)
+	}
+	for _, e := range in.Pool.ENIs {
+		room := in.Limits.Secondary() - len(e.Addresses) - len(e.Prefixes) - busy[e.ID]
+		if room <= 0 || e.Reserved || e.Full {
+			continue
+		}
+		if a, ok := in.chunk(n, room, in.Fragmented[e.SubnetID]); ok && !assigning[e.ID] {
+			a.Kind, a.ENI = Assign, e.ID
+			out = append(out, a)
+		}
 	}
 	return out
 }

@@ -25,7 +25,7 @@ func (e *Engine) start(ctx context.Context, a decide.Action) {
 		ctx, cancel := context.WithTimeout(ctx, actionLimit)
 		defer cancel()
 		begin := time.Now()
-		err := e.do(ctx, a)
+		err := e.do(ctx, id, a)
 		e.mu.Lock()
 		delete(e.inFlight, id)
 		e.look.stale = e.look.stale || err != nil && e.leavesDoubt(a, err)
@@ -44,7 +44,7 @@ func (e *Engine) start(ctx context.Context, a decide.Action) {
 	})
 }
 
-func (e *Engine) do(ctx context.Context, a decide.Action) error {
+func (e *Engine) do(ctx context.Context, id int, a decide.Action) error {
 	if err := ctx.Err(); err != nil {
 		return err // the daemon stops
 	}
@@ -55,7 +55,7 @@ func (e *Engine) do(ctx context.Context, a decide.Action) error {
 		}
 		return e.assignTo(ctx, a)
 	case decide.Create:
-		return e.createENI(ctx, a)
+		return e.createENI(ctx, id, a)
 	case decide.Unassign:
 		if len(a.Blocks) > 0 {
 			return e.unassignPrefixes(ctx, a)

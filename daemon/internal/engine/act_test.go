@@ -69,7 +69,7 @@ func TestFailedCreateUndoes(t *testing.T) {
 				if err := r.Start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if err := r.createENI(t.Context(), decide.Action{Count: 3}); !errors.Is(err, boom) {
+				if err := r.createENI(t.Context(), 0, decide.Action{Count: 3}); !errors.Is(err, boom) {
 					t.Errorf("createENI = %v", err)
 				}
 				if ids := r.ec2.ids(); ids != "eni-0" {
@@ -96,7 +96,7 @@ func TestFailedUndoIsReported(t *testing.T) {
 				r.ec2.faults[tc.fails] = []error{errors.New("first")}
 				r.ec2.faults[tc.undo] = []error{errors.New("second")}
 			})
-			wantError(t, r.createENI(t.Context(), decide.Action{Count: 1}), "first", "undoing: second")
+			wantError(t, r.createENI(t.Context(), 0, decide.Action{Count: 1}), "first", "undoing: second")
 		}
 	})
 }

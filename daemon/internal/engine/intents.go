@@ -13,23 +13,27 @@ import (
 // grace is how long what an action has begun may go on when the daemon stops.
 const grace = intent.Grace
 
-// createENI makes an ENI and attaches it.
-func (e *Engine) createENI(ctx context.Context, a decide.Action) error {
+// createENI makes an ENI and attaches it; id is what the action is booked under.
+func (e *Engine) createENI(ctx context.Context, id int, a decide.Action) error {
 	place, err := e.place(ctx)
 	if err != nil {
 		return err
 	}
 	device := e.takeDevice()
 	defer e.giveDevice(device)
+	a = e.enlarge(id, a)
 	addrs, prefixes := e.contents(place, a)
-	made, err := e.intents.Make(ctx, eni.CreateSpec{
-		SubnetID: place.SubnetID, Groups: place.Groups, Addresses: addrs, Prefixes: prefixes, Description: "aws-K8S-" + e.node.InstanceID,
-		Tags: e.tags(time.Now()),
-	}, 0, device)
-	if refused, ok := errors.AsType[*intent.CreateError](err); ok {
-		if prefixes > 0 && isA(refused, eni.ErrSubnetFull) {
-			e.noBlock(place.SubnetID, refused)
+	made, err := e.makeENI(ctx, place, addrs, prefixes, device)
+	if refused, ok := errors.AsType[*intent.CreateError](err); ok && prefixes > 0 && isA(refused, eni.ErrSubnetFull) {
+		// Single addresses at once: what is missing is a block, not room.
+		e.noBlock(place.SubnetID, refused)
+		if a.Instead == 0 {
+			return nil
 		}
+		addrs, prefixes = e.contents(place, a)
+		made, err = e.makeENI(ctx, place, addrs, prefixes, device)
+	}
+	if refused, ok := errors.AsType[*intent.CreateError](err); ok {
 		return notThere(place.SubnetID, refused)
 	}
 	if err != nil {
@@ -43,6 +47,13 @@ func (e *Engine) createENI(ctx context.Context, a decide.Action) error {
 		delete(e.sizing.fragmented, place.SubnetID)
 	}
 	return nil
+}
+
+func (e *Engine) makeENI(ctx context.Context, p eni.Placement, addrs, prefixes, device int) (eni.ENI, error) {
+	return e.intents.Make(ctx, eni.CreateSpec{
+		SubnetID: p.SubnetID, Groups: p.Groups, Addresses: addrs, Prefixes: prefixes, Description: "aws-K8S-" + e.node.InstanceID,
+		Tags: e.tags(time.Now()),
+	}, 0, device)
 }
 
 func (e *Engine) removeENI(ctx context.Context, id string) error {

@@ -107,6 +107,9 @@ func (e *Engine) next(now time.Time) time.Duration {
 	if e.backoff.until.After(now) {
 		wait = min(wait, e.backoff.until.Sub(now))
 	}
+	if g := e.sizing.burst.until(now); g > 0 {
+		wait = min(wait, g)
+	}
 	wait = e.look.wait(now, wait)
 	return max(e.places.wait(now, wait), time.Millisecond)
 }
@@ -123,9 +126,10 @@ func (e *Engine) decide(now time.Time) []decide.Action {
 	for _, a := range append(in.InFlight, actions...) {
 		e.plan = append(e.plan, a.String())
 	}
-	if e.backoff.until.After(now) || e.look.due(now) {
+	if e.backoff.until.After(now) || e.look.due(now) || e.sizing.burst.until(now) > 0 {
 		return nil
 	}
+	e.sizing.burst = gathering{}
 	return actions
 }
 

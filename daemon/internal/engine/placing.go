@@ -175,10 +175,15 @@ func room(p eni.Placement, wanted int) int {
 	return max(min(wanted, p.Free-1), 0) // one is the ENI's own
 }
 
-// failed spaces the next attempt after a failed action; the caller holds the lock.
+// failed spaces the next attempt after a failed action, once for all actions that
+// met the failure together; the caller holds the lock.
 func (e *Engine) failed(err error, now time.Time) time.Duration {
 	if at, ok := errors.AsType[*placeError](err); ok {
 		return e.places.failed(at, now)
+	}
+	if e.backoff.until.After(now) {
+		e.backoff.last = err
+		return e.backoff.until.Sub(now)
 	}
 	return e.backoff.failed(err, now)
 }

@@ -60,18 +60,11 @@ const sweepEvery = 30 * time.Second
 
 // sweep gives up what nobody uses any more, until ctx ends.
 func (e *Engine) sweep(ctx context.Context) {
-	every := sweepEvery
+	interval := sweepEvery
 	if g := e.Config.OrphanGrace; g > 0 {
-		every = min(every, g/2)
+		interval = min(interval, g/2)
 	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, interval, func() {
 		e.mu.Lock()
 		held := e.pool.Allocations()
 		// A runtime that heeds STATUS sends no ADD that could find the disk good again.
@@ -82,7 +75,7 @@ func (e *Engine) sweep(ctx context.Context) {
 		e.mu.Unlock()
 		e.releaseOrphans(ctx, held)
 		e.reviewWithheld(ctx)
-	}
+	})
 }
 
 // releaseOrphans releases attachments whose pod is gone.

@@ -117,6 +117,7 @@ func (e *Engine) allocate(ctx context.Context, a vpcnet.Attachment, pod pool.Pod
 	}
 	w := &waiter{attachment: a, pod: pod, got: make(chan pool.Allocation, 1)}
 	e.waiters = append(e.waiters, w)
+	e.sizing.burst.joined(now)
 	e.mu.Unlock()
 	e.poke()
 	select {

@@ -19,6 +19,7 @@ type sizing struct {
 	prefixes   bool                 // prefix mode, and the instance can
 	fragmented map[string]time.Time // subnets without a free /28, and when they were asked
 	patience   *decide.Patience
+	burst      gathering
 }
 
 // measure sets the sizing for what the instance is; the caller holds the lock.

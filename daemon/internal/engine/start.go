@@ -31,6 +31,9 @@ func (e *Engine) Start(ctx context.Context) error {
 		if err == nil {
 			break
 		}
+		if ctx.Err() != nil && retry.last != nil {
+			err = retry.last // what kept it from starting; the attempt that ctx broke off tells nothing
+		}
 		wait := retry.failed(err, time.Now())
 		e.Log.Warn("discovering the node; trying again", "error", err, "in", wait)
 		e.status.Store(&Status{State: Unavailable, Reason: "vpc-ipamd is starting: " + err.Error()})
