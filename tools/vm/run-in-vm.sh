@@ -63,7 +63,6 @@ $b mount -t tmpfs upper /upper
 $b mkdir /upper/data /upper/work
 $b mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work root /root
 . "/lower/$run/mounts"
-exec $b chroot /root /bin/bash "$run/first"
 INIT
   chmod +x initramfs/init
   (cd initramfs && find . | cpio -o -H newc --quiet) >initrd.part
@@ -89,7 +88,7 @@ trap 'exit 130' INT TERM
 program=$(readlink -f "$(command -v -- "$1")")
 shift
 
-# mounts: what the guest's root gets before the change into it.
+# mounts: what the guest's root gets, and the change into it.
 {
   echo "cd /root"
   echo "\$b rm -rf lib/modules; \$b ln -s '$cache/kernel/lib/modules' lib/modules"
@@ -101,6 +100,10 @@ shift
   done
   echo "\$b mkdir -p dev/pts dev/shm run/netns run/lock"
   echo "\$b mount -t devpts none dev/pts; \$b mount -t tmpfs none dev/shm; \$b ln -s /proc/self/fd dev/fd"
+  # On top of the initramfs and not below it: there neither pivot_root works nor
+  # does setns lead to this root, and vpcsim makes its hosts' mounts with them.
+  echo "\$b mount --move . /"
+  echo "exec \$b chroot . /bin/bash '$run/first'"
 } >"$run/mounts"
 
 # first: process 1; command: the environment and the command itself.
