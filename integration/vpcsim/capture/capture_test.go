@@ -55,7 +55,7 @@ func TestFilter(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": true, "tcp": true, "udp": false, "dst 52.78.83.169": true, "src 52.78.83.169": false,
 		"host 10.20.11.162 and tcp": true, "net 10.20.0.0/16": true, "dst net 10.20.0.0/16": false,
-		"dst port 80": true, "src port 80": false, "port 1891 and dst 52.78.83.169": true, "arp": false,
+		"dst port 80": true, "src port 80": false, "port 1891 and dst 52.78.83.169": true, "arp": false, "vlan": false, "vlan 5": false,
 	} {
 		f, err := ParseFilter(text)
 		if err != nil {
@@ -64,7 +64,16 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%q: match is %v", text, !want)
 		}
 	}
-	for _, text := range []string{"dst", "port 0", "port x", "tcp or udp", "tcp and", "host nowhere"} {
+	p.VLAN = 5
+	for text, want := range map[string]bool{"": true, "vlan": true, "vlan 5": true, "vlan 6": false, "vlan and tcp": true, "vlan 5 and udp": false} {
+		f, err := ParseFilter(text)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+		} else if f.Match(p) != want {
+			t.Errorf("%q with a tag: match is %v", text, !want)
+		}
+	}
+	for _, text := range []string{"vlan 0", "vlan 4095", "vlan x", "vlan 5 tcp", "dst", "port 0", "port x", "tcp or udp", "tcp and", "host nowhere"} {
 		if _, err := ParseFilter(text); err == nil {
 			t.Errorf("%q was accepted", text)
 		}

@@ -15,10 +15,15 @@ type term struct {
 	addr  netip.Prefix
 	port  uint16
 	proto string
+	vlan  int // 802.1Q id; anyVLAN is any
 }
 
+// anyVLAN is the term `vlan` without an id; no tag has it.
+const anyVLAN = -1
+
 // ParseFilter understands `[src|dst] [host|net] ADDR`, `[src|dst] port N`,
-// `tcp`, `udp`, `icmp`, `arp`, joined by `and`. An empty text selects all.
+// `tcp`, `udp`, `icmp`, `arp`, `vlan [ID]`, joined by `and`. An empty text
+// selects all, tagged or not.
 func ParseFilter(text string) (Filter, error) {
 	var f Filter
 	words := strings.Fields(text)
@@ -43,6 +48,8 @@ func parseTerm(words []string) (t term, rest []string, err error) {
 	switch words[0] {
 	case "tcp", "udp", "icmp", "arp":
 		return term{proto: words[0]}, words[1:], nil
+	case "vlan":
+		return parseVLAN(words[1:])
 	case "src", "dst":
 		t.side, words = words[0], words[1:]
 	}
@@ -72,6 +79,17 @@ func parseTerm(words []string) (t term, rest []string, err error) {
 	return t, words[1:], nil
 }
 
+func parseVLAN(words []string) (t term, rest []string, err error) {
+	if len(words) == 0 || words[0] == "and" {
+		return term{vlan: anyVLAN}, words, nil
+	}
+	n, err := strconv.ParseUint(words[0], 10, 12)
+	if err != nil || n == 0 || n == 4095 {
+		return term{}, nil, fmt.Errorf("vlan %q: 1 to 4094 is allowed", words[0])
+	}
+	return term{vlan: int(n)}, words[1:], nil
+}
+
 // Match tells whether the packet is selected.
 func (f Filter) Match(p Packet) bool {
 	for _, t := range f.terms {
@@ -83,6 +101,9 @@ func (f Filter) Match(p Packet) bool {
 }
 
 func (t term) match(p Packet) bool {
+	if t.vlan != 0 {
+		return p.VLAN == t.vlan || t.vlan == anyVLAN && p.VLAN != 0
+	}
 	switch t.proto {
 	case "tcp":
 		return p.proto == protoTCP

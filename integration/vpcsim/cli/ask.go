@@ -31,14 +31,22 @@ func (a *app) topology(args []string) error {
 	if err := server.Call(a.ctx, a.dir(), "GET", "/network", nil, &now); err != nil {
 		return err
 	}
+	var problems []string
+	if err := server.Call(a.ctx, a.dir(), "GET", "/problems", nil, &problems); err != nil {
+		return err
+	}
 	v := struct {
 		Topology topology.Topology `json:"topology"`
 		Network  network.VPC       `json:"network"`
-	}{topo, now}
+		Problems []string          `json:"problems"`
+	}{topo, now, problems}
 	return a.print(v, func(w io.Writer) {
 		fmt.Fprint(w, topo)
 		for _, p := range now.Ports {
-			fmt.Fprintf(w, "  ENI      %s %s of %-9s %-16s +%d addresses\n", p.ENI, p.Link, p.Host, p.Primary, len(p.Addresses)+16*len(p.Prefixes))
+			fmt.Fprintln(w, portLine(p))
+		}
+		for _, text := range problems {
+			fmt.Fprintln(w, "  PROBLEM ", text)
 		}
 	})
 }

@@ -37,7 +37,8 @@ func NewWithoutFabric(dir instance.Dir, topo topology.Topology) (*Server, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Server{dir: dir, topo: topo, sim: sim, fabric: nothing{}, plain: true}, nil
+	none := func() []string { return []string{} }
+	return &Server{dir: dir, topo: topo, sim: sim, fabric: nothing{}, plain: true, problems: none}, nil
 }
 
 // Endpoints is where the APIs are.

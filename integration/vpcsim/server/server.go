@@ -33,6 +33,8 @@ type Server struct {
 	sim    *ec2.Sim
 	fabric packets
 	plain  bool // without fabric
+	// problems lists what the fabric cannot carry on this kernel.
+	problems func() []string
 
 	endpoints Endpoints
 }
@@ -56,7 +58,7 @@ func New(dir instance.Dir, topo topology.Topology) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.fabric = net
+	s.fabric, s.problems = net, net.Problems
 	if err := s.start(net, hosts); err != nil {
 		net.Close()
 		return nil, err
