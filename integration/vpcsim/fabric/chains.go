@@ -15,12 +15,14 @@ import (
 func script(v network.VPC) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("flush set ip vpc cidrs")
+	line("flush chain ip vpc inside")
 	line("flush set ip vpc known")
 	for _, m := range []string{"source", "egress", "ingress"} {
 		line("flush map ip vpc %s", m)
 	}
-	elements(&b, "cidrs", v.CIDRs)
+	for _, m := range matches(v.CIDRs) {
+		line("add rule ip vpc inside ip daddr %s ip daddr != @known goto no_address", m)
+	}
 	known := []netip.Prefix{}
 	for _, s := range v.Subnets {
 		known = append(known, vpcnet.Host(vpcnet.Router(s.CIDR)))
@@ -51,7 +53,10 @@ func portChains(line func(string, ...any), p network.Port) {
 		line("add rule ip vpc src_%s ether saddr != %s goto no_mac", name, p.MAC)
 	}
 	if p.SourceDestCheck {
-		line("add rule ip vpc src_%s ip saddr != %s goto no_source", name, set(portPrefixes(p)))
+		for _, m := range matches(portPrefixes(p)) {
+			line("add rule ip vpc src_%s ip saddr %s return", name, m)
+		}
+		line("add rule ip vpc src_%s goto no_source", name)
 	}
 	line("add element ip vpc source { \"%s\" : jump src_%s }", name, name)
 	for _, d := range []struct{ dir, chain, track string }{{"egress", "eg", "out_track"}, {"ingress", "in", "in_track"}} {
@@ -98,10 +103,9 @@ func group(line func(string, ...any), g network.SecurityGroup, members map[strin
 			for _, id := range p.Groups {
 				peers = append(peers, members[id]...)
 			}
-			if len(peers) == 0 {
-				continue
+			for _, m := range matches(peers) {
+				line("add rule ip vpc %s ip %s %s %s goto %s", chain, d.side, m, protocol(p), d.track)
 			}
-			line("add rule ip vpc %s ip %s %s %s goto %s", chain, d.side, set(peers), protocol(p), d.track)
 		}
 	}
 }

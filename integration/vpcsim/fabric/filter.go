@@ -63,8 +63,7 @@ add set ip vpc pings { typeof iifname . ip saddr . ip daddr . icmp id; flags dyn
 add set ip vpc refused_tcp { type mark . ifname . ipv4_addr . ipv4_addr . inet_service; flags dynamic,timeout; timeout 1d; size 65536; counter; }
 add set ip vpc refused_udp { type mark . ifname . ipv4_addr . ipv4_addr . inet_service; flags dynamic,timeout; timeout 1d; size 65536; counter; }
 add set ip vpc refused_other { type mark . ifname . ipv4_addr . ipv4_addr . inet_proto; flags dynamic,timeout; timeout 1d; size 65536; counter; }
-add set ip vpc known { type ipv4_addr; flags interval; }
-add set ip vpc cidrs { type ipv4_addr; flags interval; }
+add set ip vpc known { type ipv4_addr; }
 add map ip vpc source { type ifname : verdict; }
 add map ip vpc egress { type ifname : verdict; }
 add map ip vpc ingress { type ifname : verdict; }
@@ -74,6 +73,7 @@ add map ip vpc private { type ipv4_addr : ipv4_addr; }
 add chain ip vpc prerouting { type filter hook prerouting priority -10; policy accept; }
 add chain ip vpc input { type filter hook input priority 0; policy drop; }
 add chain ip vpc forward { type filter hook forward priority 0; policy drop; }
+add chain ip vpc inside
 add chain ip vpc refuse_from
 add chain ip vpc refuse_to
 add chain ip vpc no_source
@@ -125,7 +125,7 @@ add rule ip vpc no_public_dest meta mark set 7 goto refuse_from
 add rule ip vpc no_mac meta mark set 8 goto refuse_from
 add rule ip vpc prerouting iifname @internet jump from_internet
 add rule ip vpc prerouting iifname "p*" iifname vmap @source
-add rule ip vpc prerouting ip daddr @cidrs ip daddr != @known goto no_address
+add rule ip vpc prerouting jump inside
 add rule ip vpc prerouting iifname "p*" ip daddr != 169.254.0.0/16 goto out
 add rule ip vpc input iifname "lo" accept
 add rule ip vpc input iifname "p*" ip daddr { 169.254.169.254, 169.254.169.249 } accept

@@ -7,13 +7,24 @@ import (
 	"strings"
 )
 
-// set writes an anonymous set without overlaps, which nft refuses in an interval set.
-func set(ps []netip.Prefix) string {
-	var texts []string
+// matches are the alternatives of "the address is one of these": one for all
+// single addresses together, one for each wider prefix. An interval set would be
+// one for all, but is not right at every moment: when a transaction replaces it,
+// the kernel (6.18) has an instant in which a lookup finds nothing, and a packet
+// of that instant would be refused. Hash sets and rules have none.
+func matches(ps []netip.Prefix) []string {
+	var single, out []string
 	for _, p := range disjoint(ps) {
-		texts = append(texts, p.String())
+		if p.IsSingleIP() {
+			single = append(single, p.Addr().String())
+		} else {
+			out = append(out, p.String())
+		}
 	}
-	return "{ " + strings.Join(texts, ", ") + " }"
+	if len(single) > 0 {
+		out = append(out, "{ "+strings.Join(single, ", ")+" }")
+	}
+	return out
 }
 
 func disjoint(ps []netip.Prefix) []netip.Prefix {
@@ -34,8 +45,15 @@ func disjoint(ps []netip.Prefix) []netip.Prefix {
 	return out
 }
 
+// elements adds the single addresses of the prefixes to a hash set.
 func elements(b *strings.Builder, name string, ps []netip.Prefix) {
-	if len(ps) > 0 {
-		fmt.Fprintf(b, "add element ip vpc %s %s\n", name, set(ps))
+	var texts []string
+	for _, p := range disjoint(ps) {
+		for _, a := range expand(p) {
+			texts = append(texts, a.String())
+		}
+	}
+	if len(texts) > 0 {
+		fmt.Fprintf(b, "add element ip vpc %s { %s }\n", name, strings.Join(texts, ", "))
 	}
 }
