@@ -136,6 +136,7 @@ func New(d Deps) *Engine {
 		asking: map[vpcnet.Attachment]*asking{}, places: places{},
 		links: map[string]hostnet.Link{}, wake: make(chan struct{}, 1), intents: intent.New(d.ENIs, d.Remover, d.Intents, d.Log),
 	}
+	e.intents.SpareFor = d.Config.SpareFor
 	if d.Config.CustomNet {
 		e.pool.ReservePrimary()
 	}

@@ -15,6 +15,8 @@ import (
 // Keeper makes and removes ENIs, and knows what is unfinished. Its methods may
 // be called concurrently.
 type Keeper struct {
+	SpareFor time.Duration // how long an ENI lies spare before it is deleted; 0: SpareLife
+
 	maker   Maker
 	remover Remover
 	store   Store

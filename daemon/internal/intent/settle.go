@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,8 @@ const (
 	// tokenLife is how long EC2 surely knows a ClientToken. After it a create
 	// that was applied is long visible to a Describe.
 	tokenLife = 30 * time.Minute
-	// spareLife is how long an ENI lies spare before it is deleted.
-	spareLife = 2 * time.Minute
+	// SpareLife is how long an ENI lies spare before it is deleted, by default.
+	SpareLife = 2 * time.Minute
 	// unseen is how long EC2 may not know an ENI that it has just made.
 	unseen = 30 * time.Second
 )
@@ -82,8 +83,8 @@ func (k *Keeper) look(ctx context.Context) (map[string]eni.ENI, error) {
 	for _, e := range found {
 		out[e.ID] = e
 		// One that is being created, or was, may be there already, without our knowing its id.
-		if known[e.ID] || unnamed || kept(e) {
-			continue
+		if known[e.ID] || unnamed || kept(e) || e.Type == eni.TypeBranch {
+			continue // a branch is its trunk's
 		}
 		in := Intent{ID: "found-" + e.ID, Kind: Create, Step: Attaching, ENI: e.ID, Time: time.Now()}
 		k.open[in.ID] = &entry{Intent: in, spare: &e, since: time.Now()}
@@ -187,15 +188,15 @@ func (k *Keeper) Idle(now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, en := range k.open {
-		if en.idle(now) {
+		if k.idle(en, now) {
 			return true
 		}
 	}
 	return false
 }
 
-func (en *entry) idle(now time.Time) bool {
-	return !en.busy && en.spare != nil && now.Sub(en.since) > spareLife
+func (k *Keeper) idle(en *entry, now time.Time) bool {
+	return !en.busy && en.spare != nil && now.Sub(en.since) > cmp.Or(k.SpareFor, SpareLife)
 }
 
 // Tidy deletes the ENIs that nobody wanted.
@@ -206,7 +207,7 @@ func (k *Keeper) Tidy(ctx context.Context) error {
 	k.mu.Lock()
 	var mine []*entry
 	for _, en := range k.open {
-		if en.idle(time.Now()) {
+		if k.idle(en, time.Now()) {
 			en.busy, en.spare = true, nil
 			mine = append(mine, en)
 		}

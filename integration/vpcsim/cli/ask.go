@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -48,6 +49,28 @@ func (a *app) topology(args []string) error {
 		for _, text := range problems {
 			fmt.Fprintln(w, "  PROBLEM ", text)
 		}
+	})
+}
+
+func (a *app) enis(args []string) error {
+	if err := a.none(args); err != nil {
+		return err
+	}
+	var enis []ec2.Interface
+	if err := server.Call(a.ctx, a.dir(), "GET", "/enis", nil, &enis); err != nil {
+		return err
+	}
+	return a.print(enis, func(w io.Writer) {
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "ENI\tHOST\tDEVICE\tPRIMARY\tADDRESSES\tPREFIXES")
+		for _, i := range enis {
+			host, device := i.Host, strconv.Itoa(i.Device)
+			if host == "" {
+				host, device = "-", "-"
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", i.ID, host, device, i.Primary, len(i.Addresses), len(i.Prefixes))
+		}
+		_ = t.Flush()
 	})
 }
 

@@ -26,6 +26,7 @@ const usage = `vpcsim is the VPC in a box: EC2, IMDS and the network of a VPC on
   vpcsim down                       remove every trace of it, also after a crash
   vpcsim exec HOST -- CMD [ARG...]  run CMD on a host of it; HOST is an instance, a service or an outside host
   vpcsim topology                   print what runs
+  vpcsim enis                       every ENI, attached or not, as it is in EC2 whatever Describe* shows
   vpcsim calls [--reset]            EC2 calls so far, by action and outcome
   vpcsim drops [--reset]            packets that the VPC refused, with port and reason
   vpcsim fault ACTION [--latency D] [--reply-latency D] [--error CODE] [--lost] [--count N]
@@ -67,7 +68,7 @@ func Run(args []string, in io.Reader, out, errw io.Writer) int {
 	a.fs.StringVar(&a.name, "name", "vpc", "")
 	a.fs.BoolVar(&a.json, "json", false, "")
 	commands := map[string]func([]string) error{
-		"up": a.up, "down": a.down, "exec": a.exec, "topology": a.topology, "calls": a.calls, "drops": a.drops,
+		"up": a.up, "down": a.down, "exec": a.exec, "topology": a.topology, "enis": a.enis, "calls": a.calls, "drops": a.drops,
 		"fault": a.fault, "detach": a.detach, "delete": a.delete, "env": a.env, "capture": a.capture, "cidrs": a.cidrs, "serve": a.serve,
 	}
 	run, ok := commands[args[0]]

@@ -37,6 +37,7 @@ func (s *Server) control() http.Handler {
 	})
 	answer("GET /endpoints", func(*http.Request) (any, error) { return s.endpoints, nil })
 	answer("GET /network", func(*http.Request) (any, error) { return s.sim.Network(), nil })
+	answer("GET /enis", func(*http.Request) (any, error) { return s.sim.Interfaces(), nil })
 	answer("GET /problems", func(*http.Request) (any, error) { return s.problems(), nil })
 	answer("GET /calls", func(*http.Request) (any, error) { return s.sim.Calls(), nil })
 	answer("DELETE /calls", func(*http.Request) (any, error) { s.sim.ResetCalls(); return struct{}{}, nil })
