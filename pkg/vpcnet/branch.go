@@ -42,3 +42,12 @@ func TableBranch(vlan int) int {
 	}
 	return 6000 + vlan
 }
+
+// ParseTableBranch is the inverse of TableBranch; ok is false for other tables.
+func ParseTableBranch(table int) (vlan int, ok bool) {
+	vlan = table - 100
+	if table > 6000 {
+		vlan = table - 6000
+	}
+	return vlan, vlan >= 1 && vlan <= MaxVLAN && TableBranch(vlan) == table
+}

@@ -30,3 +30,19 @@ func TestTableBranch(t *testing.T) {
 		t.Error("the exceptions are 153 to 155")
 	}
 }
+
+func TestParseTableBranch(t *testing.T) {
+	found := 0
+	for table := range 70000 {
+		vlan, ok := ParseTableBranch(table)
+		if ok != (vlan >= 1 && vlan <= MaxVLAN && TableBranch(vlan) == table) {
+			t.Errorf("table %d parses to %d, %v", table, vlan, ok)
+		}
+		if ok {
+			found++
+		}
+	}
+	if found != MaxVLAN {
+		t.Errorf("%d tables parse, not %d", found, MaxVLAN)
+	}
+}

@@ -1,0 +1,387 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/vpcchain/vpcchain/integration/vm"
+	"github.com/vpcchain/vpcchain/pkg/nodefacts"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+const (
+	trunkMAC = "02:00:00:00:06:01"
+	nodeIP   = "10.20.11.162"
+	router   = "10.20.11.1"
+	branchGW = "10.20.64.1"
+	vpcHost  = "10.20.99.9"   // in the VPC, behind the router
+	internet = "198.51.100.9" // outside of it
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// space is a network namespace of the test's own.
+type space struct {
+	t  testing.TB
+	fd netns.NsHandle
+	nl *netlink.Handle
+}
+
+func newSpace(t testing.TB) *space {
+	t.Helper()
+	var s *space
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends here
+		var fd netns.NsHandle
+		if fd, err = netns.New(); err == nil {
+			var h *netlink.Handle
+			if h, err = netlink.NewHandle(unix.NETLINK_ROUTE); err == nil {
+				s = &space{t: t, fd: fd, nl: h}
+			}
+		}
+	}()
+	<-done
+	must(t, err)
+	t.Cleanup(func() { s.nl.Close(); _ = s.fd.Close() })
+	lo, err := s.nl.LinkByName("lo")
+	must(t, err)
+	must(t, s.nl.LinkSetUp(lo))
+	return s
+}
+
+// do runs f on a thread in the namespace.
+func (s *space) do(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := netns.Set(s.fd)
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+func (s *space) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), int(s.fd)) }
+
+func (s *space) link(name string) netlink.Link {
+	s.t.Helper()
+	l, err := s.nl.LinkByName(name)
+	if err != nil {
+		s.t.Fatalf("link %s: %v", name, err)
+	}
+	return l
+}
+
+func (s *space) addr(dev, cidr string) {
+	s.t.Helper()
+	a, err := netlink.ParseAddr(cidr)
+	must(s.t, err)
+	must(s.t, s.nl.AddrAdd(s.link(dev), a))
+}
+
+func (s *space) up(dev string) { s.t.Helper(); must(s.t, s.nl.LinkSetUp(s.link(dev))) }
+
+func (s *space) route(dst, via, dev string) {
+	s.t.Helper()
+	r := &netlink.Route{LinkIndex: s.link(dev).Attrs().Index, Dst: ipNet(dst), Gw: net.ParseIP(via)}
+	if via == "" {
+		r.Scope = netlink.SCOPE_LINK
+	}
+	must(s.t, s.nl.RouteReplace(r))
+}
+
+func (s *space) sysctl(path, value string) {
+	s.t.Helper()
+	must(s.t, s.do(func() error { return os.WriteFile("/proc/sys/net/"+path, []byte(value), 0o600) }))
+}
+
+func (s *space) sysctlIs(path string) string {
+	s.t.Helper()
+	var raw []byte
+	must(s.t, s.do(func() (err error) { raw, err = os.ReadFile("/proc/sys/net/" + path); return err })) //nolint:gosec // the test's own words
+	return strings.TrimSpace(string(raw))
+}
+
+func ipNet(cidr string) *net.IPNet {
+	p := netip.MustParsePrefix(cidr)
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 32)}
+}
+
+func veth(t testing.TB, a, b *space, name, peer, mac string, mtu int) {
+	t.Helper()
+	v := netlink.NewVeth(netlink.NewLinkAttrs())
+	v.Name, v.MTU, v.PeerName, v.PeerMTU, v.PeerNamespace = name, mtu, peer, uint32(mtu), netlink.NsFd(int(b.fd)) //nolint:gosec // an MTU
+	if mac != "" {
+		hw, err := net.ParseMAC(mac)
+		must(t, err)
+		v.HardwareAddr = hw
+	}
+	must(t, a.nl.LinkAdd(v))
+	a.up(name)
+	b.up(peer)
+}
+
+// lab is a node with a primary link and a trunk, and a router that has the other
+// ends of both: real 802.1Q, with one link per branch.
+type lab struct {
+	t            testing.TB
+	node, router *space
+	facts        string
+	base         string // what the node had at first
+}
+
+func newLab(t *testing.T, mode string) *lab {
+	t.Helper()
+	vm.RequireVLAN(t)
+	l := &lab{t: t, node: newSpace(t), router: newSpace(t), facts: filepath.Join(t.TempDir(), "node.json")}
+	veth(t, l.node, l.router, "ens5", "p1", "", 9001)
+	veth(t, l.node, l.router, "ens6", "t1", trunkMAC, 9001)
+	l.node.addr("ens5", nodeIP+"/24")
+	l.node.route("0.0.0.0/0", router, "ens5")
+	l.router.addr("p1", router+"/24")
+	l.router.addr("lo", vpcHost+"/32")
+	l.router.addr("lo", internet+"/32")
+	for _, s := range []*space{l.node, l.router} {
+		s.sysctl("ipv4/ip_forward", "1")
+	}
+	l.node.sysctl("ipv4/conf/ens5/rp_filter", "2") // as the daemon sets it
+	must(t, nodefacts.Write(l.facts, nodefacts.Facts{
+		PrimaryIP: netip.MustParseAddr(nodeIP), PrimaryLink: "ens5", PrimaryMTU: 9001, VethPrefix: "eni",
+		VPCCIDRs: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16")}, SNAT: map[string]string{"backend": "nftables"},
+		Trunk: &nodefacts.Trunk{ENI: "eni-0trunk", MAC: trunkMAC}, EnforcingMode: mode,
+	}))
+	l.base = l.left()
+	return l
+}
+
+// pod is one pod with a branch ENI.
+type pod struct {
+	lab  *lab
+	ns   *space
+	name string
+	vlan int
+	addr string
+	prev *types100.Result // of vpc-ipam, then of the chain
+}
+
+func branchMAC(vlan int) string { return fmt.Sprintf("02:00:00:01:%02x:%02x", vlan>>8, vlan&255) }
+
+// pod announces a branch and makes the VPC's end of it. The VPC's router answers
+// ARP itself and asks no pod.
+func (l *lab) pod(name string, vlan int) *pod {
+	l.t.Helper()
+	p := &pod{lab: l, ns: newSpace(l.t), name: name, vlan: vlan, addr: fmt.Sprintf("10.20.64.%d", 10+vlan%200)}
+	link := fmt.Sprint("t1.", vlan)
+	if _, err := l.router.nl.LinkByName(link); err != nil {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.ParentIndex = link, l.router.link("t1").Attrs().Index
+		must(l.t, l.router.nl.LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: vlan, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}))
+		l.router.addr(link, branchGW+"/32")
+		l.router.up(link)
+	}
+	l.router.route(p.addr+"/32", "", link)
+	hw, err := net.ParseMAC(branchMAC(vlan))
+	must(l.t, err)
+	must(l.t, l.router.nl.NeighSet(&netlink.Neigh{
+		LinkIndex: l.router.link(link).Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.ParseIP(p.addr), HardwareAddr: hw,
+	}))
+	p.prev = &types100.Result{
+		CNIVersion: "1.0.0",
+		Interfaces: []*types100.Interface{{Name: "eni-0trunk", Mac: trunkMAC, Mtu: 9001}, {Name: vpcnet.BranchLink(vlan), Mac: branchMAC(vlan), Mtu: 9001}},
+		IPs:        []*types100.IPConfig{{Interface: new(1), Address: *ipNet(p.addr + "/32"), Gateway: net.ParseIP(branchGW)}},
+	}
+	return p
+}
+
+func (p *pod) id() string { return "c-" + p.name }
+
+func (p *pod) hostVeth() string { return vpcnet.HostVethName("eni", "default", p.name, p.id(), "eth0") }
+
+// command prepares a plugin in the node's namespace.
+func (p *pod) command(plugin, verb string, conf map[string]any) *exec.Cmd {
+	p.lab.t.Helper()
+	bin, err := filepath.Abs(filepath.Join("../../bin", plugin))
+	must(p.lab.t, err)
+	all := map[string]any{"cniVersion": "1.0.0", "name": "vpc", "type": plugin, "nodeFacts": p.lab.facts}
+	if p.prev != nil {
+		all["prevResult"] = p.prev
+	}
+	for k, v := range conf {
+		all[k] = v
+		if v == nil {
+			delete(all, k)
+		}
+	}
+	raw, err := json.Marshal(all)
+	must(p.lab.t, err)
+	cmd := exec.Command(bin)
+	cmd.Stdin = bytes.NewReader(raw)
+	cmd.Env = []string{
+		"CNI_COMMAND=" + verb, "CNI_CONTAINERID=" + p.id(), "CNI_IFNAME=eth0", "CNI_NETNS=" + p.ns.path(), "CNI_PATH=" + filepath.Dir(bin),
+		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=" + p.name, "PATH=" + os.Getenv("PATH"),
+	}
+	return cmd
+}
+
+// run executes a plugin; the error is the plugin's own.
+func (p *pod) run(plugin, verb string, conf map[string]any) ([]byte, error) {
+	p.lab.t.Helper()
+	cmd := p.command(plugin, verb, conf)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := p.lab.node.do(cmd.Run)
+	if err == nil {
+		return out.Bytes(), nil
+	}
+	var cniErr types.Error
+	if jerr := json.Unmarshal(out.Bytes(), &cniErr); jerr != nil {
+		return nil, fmt.Errorf("%w: %s", err, &out)
+	}
+	return nil, &cniErr
+}
+
+func (p *pod) ok(plugin, verb string, conf map[string]any) {
+	p.lab.t.Helper()
+	out, err := p.run(plugin, verb, conf)
+	if err != nil {
+		p.lab.t.Fatalf("%s %s of %s: %v", plugin, verb, p.name, err)
+	}
+	if verb == "ADD" {
+		p.prev = new(types100.Result)
+		must(p.lab.t, json.Unmarshal(out, p.prev))
+	}
+}
+
+// add runs the chain.
+func (p *pod) add(plugins ...string) *pod {
+	p.lab.t.Helper()
+	for _, plugin := range plugins {
+		p.ok(plugin, "ADD", nil)
+	}
+	return p
+}
+
+func (p *pod) del() {
+	p.lab.t.Helper()
+	p.ok("vpc-sgpp", "DEL", nil)
+	p.ok("vpc-veth", "DEL", nil)
+}
+
+// left is all of the node's state that a branch may leave behind.
+func (l *lab) left() string {
+	l.t.Helper()
+	var out []string
+	links, err := l.node.nl.LinkList()
+	must(l.t, err)
+	names := map[int]string{}
+	for _, k := range links {
+		names[k.Attrs().Index] = k.Attrs().Name
+		out = append(out, "link "+k.Attrs().Name)
+	}
+	rules, err := l.node.nl.RuleList(netlink.FAMILY_V4)
+	must(l.t, err)
+	for _, r := range rules {
+		if r.Priority != vpcnet.RulePods { // of all pods: it stays
+			out = append(out, fmt.Sprintf("rule %d iif %s from %v table %d proto %d", r.Priority, r.IifName, r.Src, r.Table, r.Protocol))
+		}
+	}
+	routes, err := l.node.nl.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	must(l.t, err)
+	for _, r := range routes {
+		if r.Table != unix.RT_TABLE_LOCAL {
+			out = append(out, fmt.Sprintf("route %v via %v dev %s table %d", r.Dst, r.Gw, names[r.LinkIndex], r.Table))
+		}
+	}
+	for _, s := range []string{"tcp_early_demux", "udp_early_demux"} {
+		out = append(out, s+" "+l.node.sysctlIs("ipv4/"+s))
+	}
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(l.facts), "sgpp.json*"))
+	must(l.t, err)
+	out = append(out, files...)
+	slices.Sort(out)
+	return strings.Join(out, "\n")
+}
+
+// listen serves TCP in the namespace: each connection is answered with the
+// address that it came from.
+func (s *space) listen(port int) {
+	s.t.Helper()
+	must(s.t, s.do(func() error {
+		ln, err := net.Listen("tcp4", fmt.Sprint(":", port))
+		if err != nil {
+			return err
+		}
+		s.t.Cleanup(func() { _ = ln.Close() })
+		go func() {
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+				_, _ = io.WriteString(c, host)
+				_ = c.Close()
+			}
+		}()
+		return nil
+	}))
+}
+
+// seen is the source address that a server sees of a connection from s.
+func (s *space) seen(to string, port int) (string, error) {
+	var got []byte
+	err := s.do(func() error {
+		c, err := net.DialTimeout("tcp4", net.JoinHostPort(to, fmt.Sprint(port)), 3*time.Second)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }()
+		_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+		got, err = io.ReadAll(c)
+		return err
+	})
+	return string(got), err
+}
+
+// tagged counts what the router received with the VLAN id.
+func (l *lab) tagged(vlan int) uint64 {
+	l.t.Helper()
+	return l.router.link(fmt.Sprint("t1.", vlan)).Attrs().Statistics.RxPackets
+}
+
+func code(err error) uint {
+	var cniErr *types.Error
+	if errors.As(err, &cniErr) {
+		return cniErr.Code
+	}
+	return 0
+}
