@@ -192,11 +192,7 @@ func (f *Fabric) unplug(l *port) error {
 	return nil
 }
 
-// unplugged notes that the link is gone, and with it those of the branches on it.
 func (f *Fabric) unplugged(l *port) {
-	for _, b := range f.branches(l) {
-		f.unplugged(b)
-	}
 	l.plugged = false
 	for a, name := range f.addrs {
 		if name == l.name {

@@ -147,6 +147,7 @@ func TestVLANComesAndGoes(t *testing.T) {
 	v.apply()
 	before := v.router()
 	one := branchPort(eniOne, vlanOne, "subnet-a", addrOne(), "0a:00:00:00:05:0a", "sg-one")
+	one.Association = "trunk-assoc-other"
 	v.plan.Ports = append(v.plan.Ports, one)
 	v.apply()
 	v.running()

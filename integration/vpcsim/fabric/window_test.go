@@ -3,6 +3,7 @@ package fabric_test
 import (
 	"net/netip"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 )
@@ -22,7 +23,7 @@ func TestNoPacketIsRefusedMeanwhile(t *testing.T) {
 	for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); reloads++ {
 		v.plan.Ports[1].Addresses = rest
 		if reloads%2 == 0 {
-			v.plan.Ports[1].Addresses = append(rest[:len(rest):len(rest)], ip("10.20.2.77"))
+			v.plan.Ports[1].Addresses = append(slices.Clip(rest), ip("10.20.2.77"))
 		}
 		v.apply()
 	}
