@@ -62,13 +62,16 @@ func (a *app) enis(args []string) error {
 	}
 	return a.print(enis, func(w io.Writer) {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "ENI\tHOST\tDEVICE\tPRIMARY\tADDRESSES\tPREFIXES")
+		fmt.Fprintln(t, "ENI\tTYPE\tHOST\tDEVICE\tVLAN\tPRIMARY\tADDRESSES\tPREFIXES")
 		for _, i := range enis {
-			host, device := i.Host, strconv.Itoa(i.Device)
+			host, device, vlan := i.Host, strconv.Itoa(i.Device), "-"
 			if host == "" {
 				host, device = "-", "-"
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", i.ID, host, device, i.Primary, len(i.Addresses), len(i.Prefixes))
+			if i.VLAN != 0 {
+				vlan = strconv.Itoa(i.VLAN)
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", i.ID, i.Kind, host, device, vlan, i.Primary, len(i.Addresses), len(i.Prefixes))
 		}
 		_ = t.Flush()
 	})

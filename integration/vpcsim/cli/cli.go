@@ -38,7 +38,7 @@ const usage = `vpcsim is the VPC in a box: EC2, IMDS and the network of a VPC on
                                     without anything print what is in force
   vpcsim detach ENI                 detach an ENI from outside, as an operator may
   vpcsim delete ENI                 the same, and delete it
-  vpcsim capture HOST LINK [FILTER] print packets as a protocol analyser lists them
+  vpcsim capture HOST LINK [FILTER] print packets as a protocol analyser lists them; "vlan 5" is those of a branch on a trunk's link
   vpcsim cidrs CIDR [CIDR...]       change the CIDRs of the VPC; IMDS follows
 
 Every subcommand takes --name N (default "vpc"), so that several run side by side, and --json where a script reads it.

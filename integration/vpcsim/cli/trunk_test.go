@@ -56,6 +56,9 @@ func TestBranchWithoutFabric(t *testing.T) {
 	if strings.Contains(out, "PROBLEM") {
 		t.Errorf("a problem without fabric:\n%s", out)
 	}
+	if out := p.must("enis"); !regexp.MustCompile(branch+` +branch +node-a +1 +5 `).MatchString(out) || !regexp.MustCompile(trunk+` +trunk +node-a +1 +- `).MatchString(out) {
+		t.Errorf("the ENIs lack the trunk or its branch:\n%s", out)
+	}
 	p.must("detach", branch)
 	if out := p.must("topology"); strings.Contains(out, branch) {
 		t.Errorf("a branch that was taken off its trunk:\n%s", out)
