@@ -85,6 +85,7 @@ func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (e
 		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, Intents: store, StateDir: o.stateDir, Log: log,
 		Groups: aws, Placement: places, Forget: host.forget, FactsChanged: host.factsUp,
 	}
+	deps.BranchENIs, deps.BranchStore, deps.BranchHost = aws, store, host.branches
 	closeRuntime, err := recovering(&deps, host.pods, store, log)
 	if err != nil {
 		return err

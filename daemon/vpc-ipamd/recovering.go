@@ -18,10 +18,11 @@ func recovering(d *engine.Deps, pods *hostnet.Host, store *state.Store, log *slo
 		return func() {}, nil
 	}
 	c := d.Config.Recovering
-	d.Recovery = &rebuild.Rebuilder{
+	books := &rebuild.Rebuilder{
 		Kernel: pods, Books: store, Checkpoint: c.Checkpoint, Network: c.StockNetwork, VethPrefix: d.Config.VethPrefix,
 		NetnsDirs: rebuild.NetnsDirs(), Log: log,
 	}
+	d.Recovery, d.Witnesses = books, books
 	finder := &orphans.Finder{Kernel: orphans.Host{Host: pods}, Grace: c.OrphanGrace}
 	d.Orphans = finder
 	if c.CRISocket == "" {

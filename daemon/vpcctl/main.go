@@ -125,6 +125,9 @@ func pool(ctx context.Context, c ipamapi.AdminClient, out io.Writer, asJSON bool
 	for _, a := range v.doubtful() {
 		fmt.Fprintln(out, a)
 	}
+	if err := v.Trunk.print(out); err != nil {
+		return 1, err
+	}
 	for _, p := range v.Plan {
 		fmt.Fprintln(out, "next:", p)
 	}

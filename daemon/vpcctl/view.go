@@ -13,6 +13,8 @@ type view struct {
 	Plan      []string  `json:"plan"`
 	// Lost are addresses that pods hold and that no ENI has any more.
 	Lost []addressView `json:"lost"`
+	// Trunk is null where the daemon gives no branch ENIs.
+	Trunk *trunkView `json:"trunk"`
 }
 
 type eniView struct {
@@ -57,6 +59,7 @@ func viewOf(r *ipamapi.PoolReply) view {
 		Addresses: int(t.GetAddresses()), Used: int(t.GetUsed()), Cooling: int(t.GetCooling()), Available: int(t.GetAvailable()),
 		Waiters: int(r.GetWaiters()), Plan: r.GetPlan(), ENIs: []eniView{}, Lost: []addressView{},
 	}
+	v.Trunk = trunkOf(r.GetTrunk())
 	for _, a := range r.GetLost() {
 		v.Lost = append(v.Lost, addressOf(a))
 	}

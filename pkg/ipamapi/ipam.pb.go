@@ -131,7 +131,7 @@ func (x PoolAddress_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PoolAddress_State.Descriptor instead.
 func (PoolAddress_State) EnumDescriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{19, 0}
+	return file_ipam_proto_rawDescGZIP(), []int{21, 0}
 }
 
 type Attachment struct {
@@ -944,6 +944,7 @@ type PoolReply struct {
 	Waiters uint32   `protobuf:"varint,4,opt,name=waiters,proto3" json:"waiters,omitempty"`
 	// Addresses that pods hold and that no ENI has any more.
 	Lost          []*PoolAddress `protobuf:"bytes,5,rep,name=lost,proto3" json:"lost,omitempty"`
+	Trunk         *PoolTrunk     `protobuf:"bytes,6,opt,name=trunk,proto3" json:"trunk,omitempty"` // absent where the daemon gives no branch ENIs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1013,6 +1014,206 @@ func (x *PoolReply) GetLost() []*PoolAddress {
 	return nil
 }
 
+func (x *PoolReply) GetTrunk() *PoolTrunk {
+	if x != nil {
+		return x.Trunk
+	}
+	return nil
+}
+
+// PoolTrunk is the ENI whose VLANs are the branch ENIs of pods.
+type PoolTrunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Eni           *ENI                   `protobuf:"bytes,1,opt,name=eni,proto3" json:"eni,omitempty"` // absent while there is none
+	Ready         bool                   `protobuf:"varint,2,opt,name=ready,proto3" json:"ready,omitempty"`
+	Note          string                 `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`        // why there is none, or why it is not ready
+	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`     // branch ENIs that the instance type may have
+	Waiters       uint32                 `protobuf:"varint,5,opt,name=waiters,proto3" json:"waiters,omitempty"` // pods that wait for one
+	Branches      []*PoolBranch          `protobuf:"bytes,6,rep,name=branches,proto3" json:"branches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoolTrunk) Reset() {
+	*x = PoolTrunk{}
+	mi := &file_ipam_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolTrunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolTrunk) ProtoMessage() {}
+
+func (x *PoolTrunk) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolTrunk.ProtoReflect.Descriptor instead.
+func (*PoolTrunk) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PoolTrunk) GetEni() *ENI {
+	if x != nil {
+		return x.Eni
+	}
+	return nil
+}
+
+func (x *PoolTrunk) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *PoolTrunk) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *PoolTrunk) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *PoolTrunk) GetWaiters() uint32 {
+	if x != nil {
+		return x.Waiters
+	}
+	return 0
+}
+
+func (x *PoolTrunk) GetBranches() []*PoolBranch {
+	if x != nil {
+		return x.Branches
+	}
+	return nil
+}
+
+type PoolBranch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Branch        *Branch                `protobuf:"bytes,1,opt,name=branch,proto3" json:"branch,omitempty"`
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Subnet        string                 `protobuf:"bytes,3,opt,name=subnet,proto3" json:"subnet,omitempty"`
+	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`          // in use, warm, cooling, creating, deleting, in doubt
+	Groups        []string               `protobuf:"bytes,5,rep,name=groups,proto3" json:"groups,omitempty"`        // security groups; none: the VPC resource controller knows
+	Announced     bool                   `protobuf:"varint,6,opt,name=announced,proto3" json:"announced,omitempty"` // made by the VPC resource controller
+	Attachment    *Attachment            `protobuf:"bytes,7,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	Pod           *Pod                   `protobuf:"bytes,8,opt,name=pod,proto3" json:"pod,omitempty"`
+	Note          string                 `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoolBranch) Reset() {
+	*x = PoolBranch{}
+	mi := &file_ipam_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolBranch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolBranch) ProtoMessage() {}
+
+func (x *PoolBranch) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolBranch.ProtoReflect.Descriptor instead.
+func (*PoolBranch) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PoolBranch) GetBranch() *Branch {
+	if x != nil {
+		return x.Branch
+	}
+	return nil
+}
+
+func (x *PoolBranch) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *PoolBranch) GetSubnet() string {
+	if x != nil {
+		return x.Subnet
+	}
+	return ""
+}
+
+func (x *PoolBranch) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *PoolBranch) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *PoolBranch) GetAnnounced() bool {
+	if x != nil {
+		return x.Announced
+	}
+	return false
+}
+
+func (x *PoolBranch) GetAttachment() *Attachment {
+	if x != nil {
+		return x.Attachment
+	}
+	return nil
+}
+
+func (x *PoolBranch) GetPod() *Pod {
+	if x != nil {
+		return x.Pod
+	}
+	return nil
+}
+
+func (x *PoolBranch) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 type PoolTotals struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Addresses     uint32                 `protobuf:"varint,1,opt,name=addresses,proto3" json:"addresses,omitempty"` // on all ENIs, primary addresses not counted
@@ -1025,7 +1226,7 @@ type PoolTotals struct {
 
 func (x *PoolTotals) Reset() {
 	*x = PoolTotals{}
-	mi := &file_ipam_proto_msgTypes[16]
+	mi := &file_ipam_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1238,7 @@ func (x *PoolTotals) String() string {
 func (*PoolTotals) ProtoMessage() {}
 
 func (x *PoolTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[16]
+	mi := &file_ipam_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1251,7 @@ func (x *PoolTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolTotals.ProtoReflect.Descriptor instead.
 func (*PoolTotals) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{16}
+	return file_ipam_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PoolTotals) GetAddresses() uint32 {
@@ -1099,7 +1300,7 @@ type PoolENI struct {
 
 func (x *PoolENI) Reset() {
 	*x = PoolENI{}
-	mi := &file_ipam_proto_msgTypes[17]
+	mi := &file_ipam_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1312,7 @@ func (x *PoolENI) String() string {
 func (*PoolENI) ProtoMessage() {}
 
 func (x *PoolENI) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[17]
+	mi := &file_ipam_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1325,7 @@ func (x *PoolENI) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolENI.ProtoReflect.Descriptor instead.
 func (*PoolENI) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{17}
+	return file_ipam_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PoolENI) GetEni() *ENI {
@@ -1210,7 +1411,7 @@ type PoolPrefix struct {
 
 func (x *PoolPrefix) Reset() {
 	*x = PoolPrefix{}
-	mi := &file_ipam_proto_msgTypes[18]
+	mi := &file_ipam_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1423,7 @@ func (x *PoolPrefix) String() string {
 func (*PoolPrefix) ProtoMessage() {}
 
 func (x *PoolPrefix) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[18]
+	mi := &file_ipam_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1436,7 @@ func (x *PoolPrefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolPrefix.ProtoReflect.Descriptor instead.
 func (*PoolPrefix) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{18}
+	return file_ipam_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PoolPrefix) GetPrefix() string {
@@ -1279,7 +1480,7 @@ type PoolAddress struct {
 
 func (x *PoolAddress) Reset() {
 	*x = PoolAddress{}
-	mi := &file_ipam_proto_msgTypes[19]
+	mi := &file_ipam_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1492,7 @@ func (x *PoolAddress) String() string {
 func (*PoolAddress) ProtoMessage() {}
 
 func (x *PoolAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[19]
+	mi := &file_ipam_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1505,7 @@ func (x *PoolAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolAddress.ProtoReflect.Descriptor instead.
 func (*PoolAddress) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{19}
+	return file_ipam_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PoolAddress) GetAddress() string {
@@ -1350,7 +1551,7 @@ type SnatRequest struct {
 
 func (x *SnatRequest) Reset() {
 	*x = SnatRequest{}
-	mi := &file_ipam_proto_msgTypes[20]
+	mi := &file_ipam_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1563,7 @@ func (x *SnatRequest) String() string {
 func (*SnatRequest) ProtoMessage() {}
 
 func (x *SnatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[20]
+	mi := &file_ipam_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1375,7 +1576,7 @@ func (x *SnatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnatRequest.ProtoReflect.Descriptor instead.
 func (*SnatRequest) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{20}
+	return file_ipam_proto_rawDescGZIP(), []int{22}
 }
 
 type SnatReply struct {
@@ -1390,7 +1591,7 @@ type SnatReply struct {
 
 func (x *SnatReply) Reset() {
 	*x = SnatReply{}
-	mi := &file_ipam_proto_msgTypes[21]
+	mi := &file_ipam_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1603,7 @@ func (x *SnatReply) String() string {
 func (*SnatReply) ProtoMessage() {}
 
 func (x *SnatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[21]
+	mi := &file_ipam_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1616,7 @@ func (x *SnatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnatReply.ProtoReflect.Descriptor instead.
 func (*SnatReply) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{21}
+	return file_ipam_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SnatReply) GetNetwork() string {
@@ -1514,13 +1715,34 @@ const file_ipam_proto_rawDesc = "" +
 	"\x05valid\x18\x02 \x03(\v2\x1c.vpcchain.ipam.v1.AttachmentR\x05valid\"*\n" +
 	"\fCollectReply\x12\x1a\n" +
 	"\breleased\x18\x01 \x01(\rR\breleased\"\r\n" +
-	"\vPoolRequest\"\xd1\x01\n" +
+	"\vPoolRequest\"\x84\x02\n" +
 	"\tPoolReply\x12-\n" +
 	"\x04enis\x18\x01 \x03(\v2\x19.vpcchain.ipam.v1.PoolENIR\x04enis\x124\n" +
 	"\x06totals\x18\x02 \x01(\v2\x1c.vpcchain.ipam.v1.PoolTotalsR\x06totals\x12\x12\n" +
 	"\x04plan\x18\x03 \x03(\tR\x04plan\x12\x18\n" +
 	"\awaiters\x18\x04 \x01(\rR\awaiters\x121\n" +
-	"\x04lost\x18\x05 \x03(\v2\x1d.vpcchain.ipam.v1.PoolAddressR\x04lost\"v\n" +
+	"\x04lost\x18\x05 \x03(\v2\x1d.vpcchain.ipam.v1.PoolAddressR\x04lost\x121\n" +
+	"\x05trunk\x18\x06 \x01(\v2\x1b.vpcchain.ipam.v1.PoolTrunkR\x05trunk\"\xc8\x01\n" +
+	"\tPoolTrunk\x12'\n" +
+	"\x03eni\x18\x01 \x01(\v2\x15.vpcchain.ipam.v1.ENIR\x03eni\x12\x14\n" +
+	"\x05ready\x18\x02 \x01(\bR\x05ready\x12\x12\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x18\n" +
+	"\awaiters\x18\x05 \x01(\rR\awaiters\x128\n" +
+	"\bbranches\x18\x06 \x03(\v2\x1c.vpcchain.ipam.v1.PoolBranchR\bbranches\"\xb7\x02\n" +
+	"\n" +
+	"PoolBranch\x120\n" +
+	"\x06branch\x18\x01 \x01(\v2\x18.vpcchain.ipam.v1.BranchR\x06branch\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06subnet\x18\x03 \x01(\tR\x06subnet\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x16\n" +
+	"\x06groups\x18\x05 \x03(\tR\x06groups\x12\x1c\n" +
+	"\tannounced\x18\x06 \x01(\bR\tannounced\x12<\n" +
+	"\n" +
+	"attachment\x18\a \x01(\v2\x1c.vpcchain.ipam.v1.AttachmentR\n" +
+	"attachment\x12'\n" +
+	"\x03pod\x18\b \x01(\v2\x15.vpcchain.ipam.v1.PodR\x03pod\x12\x12\n" +
+	"\x04note\x18\t \x01(\tR\x04note\"v\n" +
 	"\n" +
 	"PoolTotals\x12\x1c\n" +
 	"\taddresses\x18\x01 \x01(\rR\taddresses\x12\x12\n" +
@@ -1594,7 +1816,7 @@ func file_ipam_proto_rawDescGZIP() []byte {
 }
 
 var file_ipam_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_ipam_proto_goTypes = []any{
 	(StatusReply_State)(0), // 0: vpcchain.ipam.v1.StatusReply.State
 	(PoolAddress_State)(0), // 1: vpcchain.ipam.v1.PoolAddress.State
@@ -1614,54 +1836,62 @@ var file_ipam_proto_goTypes = []any{
 	(*CollectReply)(nil),   // 15: vpcchain.ipam.v1.CollectReply
 	(*PoolRequest)(nil),    // 16: vpcchain.ipam.v1.PoolRequest
 	(*PoolReply)(nil),      // 17: vpcchain.ipam.v1.PoolReply
-	(*PoolTotals)(nil),     // 18: vpcchain.ipam.v1.PoolTotals
-	(*PoolENI)(nil),        // 19: vpcchain.ipam.v1.PoolENI
-	(*PoolPrefix)(nil),     // 20: vpcchain.ipam.v1.PoolPrefix
-	(*PoolAddress)(nil),    // 21: vpcchain.ipam.v1.PoolAddress
-	(*SnatRequest)(nil),    // 22: vpcchain.ipam.v1.SnatRequest
-	(*SnatReply)(nil),      // 23: vpcchain.ipam.v1.SnatReply
-	nil,                    // 24: vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
-	nil,                    // 25: vpcchain.ipam.v1.SnatReply.SettingsEntry
+	(*PoolTrunk)(nil),      // 18: vpcchain.ipam.v1.PoolTrunk
+	(*PoolBranch)(nil),     // 19: vpcchain.ipam.v1.PoolBranch
+	(*PoolTotals)(nil),     // 20: vpcchain.ipam.v1.PoolTotals
+	(*PoolENI)(nil),        // 21: vpcchain.ipam.v1.PoolENI
+	(*PoolPrefix)(nil),     // 22: vpcchain.ipam.v1.PoolPrefix
+	(*PoolAddress)(nil),    // 23: vpcchain.ipam.v1.PoolAddress
+	(*SnatRequest)(nil),    // 24: vpcchain.ipam.v1.SnatRequest
+	(*SnatReply)(nil),      // 25: vpcchain.ipam.v1.SnatReply
+	nil,                    // 26: vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
+	nil,                    // 27: vpcchain.ipam.v1.SnatReply.SettingsEntry
 }
 var file_ipam_proto_depIdxs = []int32{
 	2,  // 0: vpcchain.ipam.v1.AssignRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
 	3,  // 1: vpcchain.ipam.v1.AssignRequest.pod:type_name -> vpcchain.ipam.v1.Pod
-	24, // 2: vpcchain.ipam.v1.AssignRequest.annotations:type_name -> vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
+	26, // 2: vpcchain.ipam.v1.AssignRequest.annotations:type_name -> vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
 	7,  // 3: vpcchain.ipam.v1.AssignReply.eni:type_name -> vpcchain.ipam.v1.ENI
 	6,  // 4: vpcchain.ipam.v1.AssignReply.branch:type_name -> vpcchain.ipam.v1.Branch
 	2,  // 5: vpcchain.ipam.v1.ReleaseRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
 	2,  // 6: vpcchain.ipam.v1.CheckRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
 	0,  // 7: vpcchain.ipam.v1.StatusReply.state:type_name -> vpcchain.ipam.v1.StatusReply.State
 	2,  // 8: vpcchain.ipam.v1.CollectRequest.valid:type_name -> vpcchain.ipam.v1.Attachment
-	19, // 9: vpcchain.ipam.v1.PoolReply.enis:type_name -> vpcchain.ipam.v1.PoolENI
-	18, // 10: vpcchain.ipam.v1.PoolReply.totals:type_name -> vpcchain.ipam.v1.PoolTotals
-	21, // 11: vpcchain.ipam.v1.PoolReply.lost:type_name -> vpcchain.ipam.v1.PoolAddress
-	7,  // 12: vpcchain.ipam.v1.PoolENI.eni:type_name -> vpcchain.ipam.v1.ENI
-	21, // 13: vpcchain.ipam.v1.PoolENI.addresses:type_name -> vpcchain.ipam.v1.PoolAddress
-	20, // 14: vpcchain.ipam.v1.PoolENI.prefixes:type_name -> vpcchain.ipam.v1.PoolPrefix
-	1,  // 15: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
-	2,  // 16: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
-	3,  // 17: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
-	25, // 18: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
-	4,  // 19: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
-	8,  // 20: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
-	10, // 21: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
-	12, // 22: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
-	14, // 23: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
-	16, // 24: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
-	22, // 25: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
-	5,  // 26: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
-	9,  // 27: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
-	11, // 28: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
-	13, // 29: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
-	15, // 30: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
-	17, // 31: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
-	23, // 32: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
-	26, // [26:33] is the sub-list for method output_type
-	19, // [19:26] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	21, // 9: vpcchain.ipam.v1.PoolReply.enis:type_name -> vpcchain.ipam.v1.PoolENI
+	20, // 10: vpcchain.ipam.v1.PoolReply.totals:type_name -> vpcchain.ipam.v1.PoolTotals
+	23, // 11: vpcchain.ipam.v1.PoolReply.lost:type_name -> vpcchain.ipam.v1.PoolAddress
+	18, // 12: vpcchain.ipam.v1.PoolReply.trunk:type_name -> vpcchain.ipam.v1.PoolTrunk
+	7,  // 13: vpcchain.ipam.v1.PoolTrunk.eni:type_name -> vpcchain.ipam.v1.ENI
+	19, // 14: vpcchain.ipam.v1.PoolTrunk.branches:type_name -> vpcchain.ipam.v1.PoolBranch
+	6,  // 15: vpcchain.ipam.v1.PoolBranch.branch:type_name -> vpcchain.ipam.v1.Branch
+	2,  // 16: vpcchain.ipam.v1.PoolBranch.attachment:type_name -> vpcchain.ipam.v1.Attachment
+	3,  // 17: vpcchain.ipam.v1.PoolBranch.pod:type_name -> vpcchain.ipam.v1.Pod
+	7,  // 18: vpcchain.ipam.v1.PoolENI.eni:type_name -> vpcchain.ipam.v1.ENI
+	23, // 19: vpcchain.ipam.v1.PoolENI.addresses:type_name -> vpcchain.ipam.v1.PoolAddress
+	22, // 20: vpcchain.ipam.v1.PoolENI.prefixes:type_name -> vpcchain.ipam.v1.PoolPrefix
+	1,  // 21: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
+	2,  // 22: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
+	3,  // 23: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
+	27, // 24: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
+	4,  // 25: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
+	8,  // 26: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
+	10, // 27: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
+	12, // 28: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
+	14, // 29: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
+	16, // 30: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
+	24, // 31: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
+	5,  // 32: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
+	9,  // 33: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
+	11, // 34: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
+	13, // 35: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
+	15, // 36: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
+	17, // 37: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
+	25, // 38: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
+	32, // [32:39] is the sub-list for method output_type
+	25, // [25:32] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_ipam_proto_init() }
@@ -1675,7 +1905,7 @@ func file_ipam_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ipam_proto_rawDesc), len(file_ipam_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

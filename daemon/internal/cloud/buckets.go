@@ -27,7 +27,7 @@ type rate struct {
 // and 20 a second, and for what changes ENIs half of it and less.
 func rateOf(api string) rate {
 	switch api {
-	case "DescribeNetworkInterfaces", "DescribeSubnets", "DescribeInstanceTypes":
+	case "DescribeNetworkInterfaces", "DescribeSubnets", "DescribeInstanceTypes", "DescribeTrunkInterfaceAssociations":
 		return rate{10, 2 * time.Second}
 	case "CreateNetworkInterface", "AttachNetworkInterface", "ModifyNetworkInterfaceAttribute", "DetachNetworkInterface":
 		return rate{16, time.Second}

@@ -265,7 +265,7 @@ func TestLimits(t *testing.T) {
 	onNodeA(t, Options{}, func(n node) {
 		t, c, sim := n.t, n.c, n.sim
 		l, err := c.Limits(t.Context(), "m5.large")
-		if want := (eni.Limits{ENIs: 3, IPv4PerENI: 10, Hypervisor: "nitro"}); err != nil || l != want {
+		if want := (eni.Limits{ENIs: 3, IPv4PerENI: 10, Hypervisor: "nitro", Branches: 9}); err != nil || l != want {
 			t.Errorf("m5.large = %+v, %v", l, err)
 		}
 		if n := len(calls(sim)); n != 0 {

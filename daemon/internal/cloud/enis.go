@@ -102,6 +102,9 @@ func (c *Client) Create(ctx context.Context, spec eni.CreateSpec) (eni.ENI, erro
 	if spec.Prefixes > 0 {
 		in.Ipv4PrefixCount = int32Ptr(spec.Prefixes)
 	}
+	if spec.Type != "" {
+		in.InterfaceType = types.NetworkInterfaceCreationType(spec.Type)
+	}
 	if len(spec.Tags) > 0 {
 		in.TagSpecifications = []types.TagSpecification{{ResourceType: types.ResourceTypeNetworkInterface, Tags: toTags(spec.Tags)}}
 	}

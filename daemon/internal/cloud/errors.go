@@ -59,7 +59,10 @@ var classes = map[string]error{ //nolint:gochecknoglobals // a table that nothin
 	"Unavailable":                       eni.ErrNoAnswer,
 }
 
-func classOf(code string) error {
+func classOf(code, message string) error {
+	if refusesGroups(code, message) {
+		return badGroupsError{}
+	}
 	if c, ok := classes[code]; ok {
 		return c
 	}
@@ -83,7 +86,7 @@ func wrap(api string, err error) error {
 		return noAnswerError{fmt.Errorf("EC2 %s: %w", api, err)}
 	}
 	message, _, _ := strings.Cut(ae.ErrorMessage(), " Encoded authorization failure message")
-	return &Error{API: api, Code: ae.ErrorCode(), Message: message, class: classOf(ae.ErrorCode()), cause: err}
+	return &Error{API: api, Code: ae.ErrorCode(), Message: message, class: classOf(ae.ErrorCode(), message), cause: err}
 }
 
 // noAnswerError is a failure without EC2's word: the call may have been applied.
@@ -95,4 +98,14 @@ func (e noAnswerError) Unwrap() []error { return []error{eni.ErrNoAnswer, e.erro
 func hasCode(err error, code string) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Code == code
+}
+
+// badGroupsError is a refusal of security groups. A group that does not exist is also
+// something that was not found.
+type badGroupsError struct{}
+
+func (badGroupsError) Error() string { return eni.ErrBadGroups.Error() }
+
+func (badGroupsError) Is(target error) bool {
+	return target == eni.ErrBadGroups || target == eni.ErrNotFound
 }

@@ -67,7 +67,13 @@ func tableLimits(table, instanceType string) (l eni.Limits, ok bool, err error) 
 		if err != nil {
 			return l, false, fmt.Errorf("reading the limits of %s: %w", instanceType, err)
 		}
-		return eni.Limits{ENIs: enis, IPv4PerENI: addrs, Hypervisor: row[3]}, true, nil
+		l = eni.Limits{ENIs: enis, IPv4PerENI: addrs, Hypervisor: row[3]}
+		if len(row) > 4 && row[4] != "" {
+			if l.Branches, err = strconv.Atoi(row[4]); err != nil {
+				return l, false, fmt.Errorf("reading the limits of %s: %w", instanceType, err)
+			}
+		}
+		return l, true, nil
 	}
 	return l, false, nil
 }

@@ -34,6 +34,7 @@ type Config struct {
 	Placing
 	Recovering
 	Cleaning
+	Trunking
 	SNAT snat.Texts // settings of the outbound NAT, under their conflist names
 }
 
@@ -67,7 +68,7 @@ func Settings() []Setting {
 			"AWS_VPC_K8S_CNI_LOGLEVEL", "INFO", "DEBUG, INFO, WARN, ERROR", "least level of the log lines",
 			func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) },
 		},
-	}, slices.Concat(sizing(), placing(), recovering(), cleaning())...)
+	}, slices.Concat(sizing(), placing(), recovering(), cleaning(), trunking())...)
 }
 
 func number(least, most int, set func(*Config, int)) func(*Config, string) error {

@@ -59,6 +59,7 @@ const (
 	Create               // create and attach an ENI with addresses or prefixes
 	Unassign             // give Addrs or Blocks of ENI back
 	Remove               // detach and delete ENI
+	Trunk                // create and attach the trunk of the branch ENIs; Decide never asks for it
 )
 
 // Action is one thing to do.
@@ -89,6 +90,8 @@ func (a Action) String() string {
 			return fmt.Sprintf("unassign %v from %s", a.Blocks, a.ENI)
 		}
 		return fmt.Sprintf("unassign %v from %s", a.Addrs, a.ENI)
+	case Trunk:
+		return "create and attach the trunk ENI"
 	default:
 		return "detach and delete " + a.ENI
 	}

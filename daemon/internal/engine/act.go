@@ -30,7 +30,9 @@ func (e *Engine) start(ctx context.Context, a decide.Action) {
 		delete(e.inFlight, id)
 		e.look.stale = e.look.stale || err != nil && e.leavesDoubt(a, err)
 		if err == nil {
-			e.backoff.succeeded()
+			if a.Kind != decide.Trunk {
+				e.backoff.succeeded()
+			}
 			e.serveWaiters(time.Now())
 		} else if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 			wait := e.failed(err, time.Now())
@@ -61,6 +63,8 @@ func (e *Engine) do(ctx context.Context, id int, a decide.Action) error {
 			return e.unassignPrefixes(ctx, a)
 		}
 		return e.unassign(ctx, a)
+	case decide.Trunk:
+		return e.makeTrunk(ctx)
 	default:
 		return e.removeENI(ctx, a.ENI)
 	}

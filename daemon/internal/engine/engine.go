@@ -18,12 +18,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vpcchain/vpcchain/daemon/internal/branch"
 	"github.com/vpcchain/vpcchain/daemon/internal/config"
 	"github.com/vpcchain/vpcchain/daemon/internal/decide"
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/daemon/internal/intent"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+	"github.com/vpcchain/vpcchain/daemon/internal/trunking"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
@@ -84,6 +86,7 @@ type Deps struct {
 	Host      Host
 	Store     Store
 	Recovery  Recovery // nil: the books are all there is
+	Branches           // of pods with security groups of their own
 	Orphans   Orphans  // nil: only DEL and GC release
 	Intents   intent.Store
 	Groups    Groups
@@ -117,6 +120,8 @@ type Engine struct {
 	doubts   doubts
 	record   error // of the last allocation that could not be recorded
 	intents  *intent.Keeper
+	branches *trunking.Manager // nil: the daemon gives none
+	trunk    trunkState
 	links    map[string]hostnet.Link
 	primary  hostnet.Link
 	degraded []string
@@ -139,6 +144,10 @@ func New(d Deps) *Engine {
 	e.intents.SpareFor = d.Config.SpareFor
 	if d.Config.CustomNet {
 		e.pool.ReservePrimary()
+	}
+	if d.Config.PodENI && d.BranchENIs != nil {
+		c := branch.Settings{Cooldown: d.Config.BranchCooldown, Warm: d.Config.WarmBranches}
+		e.branches = trunking.New(c, d.BranchENIs, d.BranchStore, branchNode{e}, d.Log)
 	}
 	e.status.Store(&Status{State: Unavailable, Reason: "vpc-ipamd is starting"})
 	return e

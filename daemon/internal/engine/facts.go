@@ -80,5 +80,5 @@ func (e *Engine) forget(ctx context.Context) {
 
 // inUse tells whether a pod has the address again; the caller holds the lock.
 func (e *Engine) inUse(a netip.Addr) bool {
-	return slices.ContainsFunc(e.pool.Allocations(), func(h pool.Allocation) bool { return h.Addr == a })
+	return slices.ContainsFunc(append(e.pool.Allocations(), e.branchAllocations()...), func(h pool.Allocation) bool { return h.Addr == a })
 }

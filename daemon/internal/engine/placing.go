@@ -181,6 +181,9 @@ func (e *Engine) failed(err error, now time.Time) time.Duration {
 	if at, ok := errors.AsType[*placeError](err); ok {
 		return e.places.failed(at, now)
 	}
+	if t, ok := errors.AsType[*trunkError](err); ok {
+		return e.trunk.failed(t.error, now)
+	}
 	if e.backoff.until.After(now) {
 		e.backoff.last = err
 		return e.backoff.until.Sub(now)

@@ -66,7 +66,7 @@ func (e *Engine) sweep(ctx context.Context) {
 	}
 	every(ctx, interval, func() {
 		e.mu.Lock()
-		held := e.pool.Allocations()
+		held := append(e.pool.Allocations(), e.branchAllocations()...)
 		// A runtime that heeds STATUS sends no ADD that could find the disk good again.
 		e.record = nil
 		if err := e.Store.Release(time.Now()); err != nil { // what a full disk did not take
@@ -75,6 +75,9 @@ func (e *Engine) sweep(ctx context.Context) {
 		e.mu.Unlock()
 		e.releaseOrphans(ctx, held)
 		e.reviewWithheld(ctx)
+		if e.branches != nil {
+			e.branches.Review(ctx)
+		}
 	})
 }
 
@@ -90,7 +93,7 @@ func (e *Engine) releaseOrphans(ctx context.Context, held []pool.Allocation) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, o := range orphans {
-		h, ok := e.pool.Held(o.Attachment)
+		h, ok := e.allocation(o.Attachment)
 		if !ok || !h.Since.Equal(o.Since) || e.asking[o.Attachment] != nil {
 			continue // released, or added again meanwhile
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vpcchain/vpcchain/daemon/internal/branch"
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/pkg/spool"
@@ -40,6 +41,9 @@ func (e *Engine) Assign(ctx context.Context, a vpcnet.Attachment, pod pool.Pod) 
 }
 
 func (e *Engine) assign(ctx context.Context, a vpcnet.Attachment, pod pool.Pod) (Assigned, error) {
+	if b, ok := e.hasBranch(a); ok {
+		return Assigned{}, fmt.Errorf("%w: %s has the branch ENI %s already, and now asks for an address of the pool: DEL it first", branch.ErrBadWish, a, b.ENI)
+	}
 	h, err := e.allocate(ctx, a, pod)
 	if err != nil {
 		return Assigned{}, err
@@ -69,8 +73,7 @@ func (e *Engine) enter(a vpcnet.Attachment) error {
 	}
 	c := e.asking[a]
 	if c == nil {
-		_, held := e.pool.Held(a)
-		c = &asking{answered: held}
+		c = &asking{answered: e.holds(a)}
 		e.asking[a] = c
 	}
 	c.calls++
@@ -201,19 +204,14 @@ func (e *Engine) Release(a vpcnet.Attachment) (pool.Allocation, error) {
 
 // release is Release under the caller's lock.
 func (e *Engine) release(a vpcnet.Attachment) (pool.Allocation, error) {
-	if _, ok := e.pool.Held(a); !ok {
-		if h, ok := e.pool.HeldBy(a.ContainerID, a.IfName); ok {
-			a = h.Attachment
-		}
-	}
-	return e.releaseOne(a)
+	return e.releaseOne(e.named(a))
 }
 
 // releaseOne frees exactly this attachment's address; the caller holds the lock.
 func (e *Engine) releaseOne(a vpcnet.Attachment) (pool.Allocation, error) {
 	h, ok := e.pool.Held(a)
 	if !ok {
-		return pool.Allocation{}, nil
+		return e.releaseBranch(a), nil
 	}
 	now := time.Now()
 	if err := e.Store.Release(now, h); err != nil {
@@ -234,8 +232,9 @@ func (e *Engine) Collect(network string, valid []vpcnet.Attachment) (int, error)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := 0
-	for _, a := range e.pool.Attachments(network) {
-		if keep[a] {
+	for _, h := range append(e.pool.Allocations(), e.branchAllocations()...) {
+		a := h.Attachment
+		if a.Network != network || keep[a] {
 			continue
 		}
 		if _, err := e.releaseOne(a); err != nil {
@@ -250,6 +249,9 @@ func (e *Engine) Collect(network string, valid []vpcnet.Attachment) (int, error)
 func (e *Engine) Check(a vpcnet.Attachment, addr string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if b, ok := e.hasBranch(a); ok {
+		return e.checkBranch(b, a, addr)
+	}
 	h, ok := e.pool.Held(a)
 	if !ok {
 		return fmt.Errorf("%s %w", a, ErrUnknown)

@@ -47,6 +47,7 @@ func (e *Engine) input(now time.Time) decide.Input {
 	for _, a := range e.inFlight {
 		in.InFlight = append(in.InFlight, a)
 	}
+	e.reserveTrunk(&in, now)
 	return in
 }
 

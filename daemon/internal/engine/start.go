@@ -46,6 +46,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.intents.Load(e.node.InstanceID); err != nil {
 		return err
 	}
+	if err := e.startBranches(); err != nil {
+		return err
+	}
 	if err := e.recover(ctx); err != nil {
 		return err
 	}
@@ -100,10 +103,12 @@ func (e *Engine) discover(ctx context.Context) error {
 func (e *Engine) writeFacts() error {
 	e.mu.Lock()
 	primary, node := e.primary, e.node
+	trunk, mode := e.trunkFacts()
 	e.mu.Unlock()
 	return nodefacts.Write(e.factsPath(), nodefacts.Facts{
 		InstanceID: node.InstanceID, PrimaryIP: node.PrimaryIP, PrimaryMAC: node.PrimaryMAC, PrimaryLink: primary.Name,
 		PrimaryMTU: primary.MTU, VPCCIDRs: node.VPCCIDRs, VethPrefix: e.Config.VethPrefix, SNAT: e.Config.SNAT,
+		Trunk: trunk, EnforcingMode: mode,
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/decide"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+	"github.com/vpcchain/vpcchain/daemon/internal/trunking"
 )
 
 // State is what STATUS tells.
@@ -58,6 +59,9 @@ func (e *Engine) judge(now time.Time) Status {
 		}
 	}
 	wrong = append(wrong, e.places.reasons()...)
+	if e.branches != nil {
+		wrong = append(wrong, e.branches.Trouble()...)
+	}
 	switch {
 	case usable == 0 && e.stuck(now):
 		return Status{Unavailable, "no free address: " + e.shortage()}
@@ -127,6 +131,8 @@ type View struct {
 	Links   map[string]hostnet.Link
 	Plan    []string
 	Waiters int
+	// Branches are the branch ENIs; nil where the daemon gives none.
+	Branches *trunking.View
 }
 
 // View copies the state.
@@ -135,5 +141,9 @@ func (e *Engine) View() View {
 	defer e.mu.Unlock()
 	v := View{Pool: e.pool.Snapshot(time.Now()), Links: map[string]hostnet.Link{}, Plan: append([]string(nil), e.plan...), Waiters: len(e.waiters)}
 	maps.Copy(v.Links, e.links)
+	if e.branches != nil {
+		b := e.branches.View()
+		v.Branches = &b
+	}
 	return v
 }

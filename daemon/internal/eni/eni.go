@@ -38,6 +38,7 @@ type Limits struct {
 	ENIs       int // on network card 0
 	IPv4PerENI int // addresses per ENI, the primary one included
 	Hypervisor string
+	Branches   int // branch ENIs on a trunk; 0: the type carries no trunk
 }
 
 // PrefixBits is the size of a delegated IPv4 prefix: a /28, 16 addresses.
@@ -75,4 +76,5 @@ type CreateSpec struct {
 	Description string
 	Tags        map[string]string
 	ClientToken string // makes a repeated call return the same ENI
+	Type        string `json:",omitempty"` // TypeTrunk or TypeBranch; "": an ordinary one
 }

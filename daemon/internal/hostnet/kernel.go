@@ -154,3 +154,13 @@ func (k kernel) byName(name string) (link, bool) {
 func isENITable(t int) bool {
 	return (t >= 2 && t < 100) || (t >= 10000 && t < 20000)
 }
+
+// isBranchTable tells whether table t belongs to a branch ENI (vpcnet.TableBranch).
+func isBranchTable(t int) bool {
+	for _, vlan := range []int{t - 100, t - 6000} {
+		if vlan >= 1 && vlan <= vpcnet.MaxVLAN && vpcnet.TableBranch(vlan) == t {
+			return true
+		}
+	}
+	return false
+}

@@ -92,8 +92,8 @@ func (p *planned) oldRules(d Desired, k kernel, want []rule, at map[rule]int, wa
 		pods[vpcnet.Host(pod.Addr)] = true
 	}
 	for i, r := range k.rules {
-		if !r.Plain || !ourPriority(r.Priority) {
-			continue
+		if !r.Plain || !ourPriority(r.Priority) || isBranchTable(r.Table) {
+			continue // a branch ENI's rules are those of package sgpp
 		}
 		asOurs := r
 		asOurs.Protocol = vpcnet.RouteProtocol

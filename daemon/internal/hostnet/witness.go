@@ -30,7 +30,7 @@ type Witness struct {
 const widestRule = 28
 
 // Witnesses lists all traces of pods: veths with an alias or an address route
-// (table 5120, or main as the stock CNI and ptp make it), rules 1536, and the
+// (table 5120, a branch ENI's, or main as the stock CNI and ptp make it), rules 1536, and the
 // addresses inside the network namespaces whose files are in the directories:
 // of a pod on macvlan the host's own namespace shows nothing.
 func (h *Host) Witnesses(ctx context.Context, dirs ...string) ([]Witness, error) {
@@ -62,7 +62,8 @@ func (h *Host) ownWitnesses() ([]Witness, error) {
 	var out []Witness
 	for _, l := range links {
 		a, ours := vpcnet.ParseAlias(l.Attrs().Alias)
-		if l.Type() != "veth" && !ours {
+		// A branch ENI's VLAN link has the alias too; it stays when the pod goes, and leads to the VPC's router.
+		if l.Type() != "veth" && !ours || l.Type() == "vlan" {
 			continue
 		}
 		w := Witness{Link: l.Attrs().Name, Attachment: a}
@@ -81,17 +82,16 @@ func (h *Host) ownWitnesses() ([]Witness, error) {
 // podRoutes are the single addresses that a link leads to, by its index.
 func (h *Host) podRoutes() (map[int][]netip.Addr, error) {
 	out := map[int][]netip.Addr{}
-	for _, table := range []int{vpcnet.TablePods, vpcnet.TableMain} {
-		list, err := h.nl.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
-		if err != nil {
-			return nil, fmt.Errorf("listing the routes of table %d: %w", table, err)
-		}
-		for _, r := range list {
-			p := toPrefix(r.Dst)
-			// The stock CNI's route in main stays beside ours.
-			if p.IsSingleIP() && r.Gw == nil && r.Type == unix.RTN_UNICAST && !slices.Contains(out[r.LinkIndex], p.Addr()) {
-				out[r.LinkIndex] = append(out[r.LinkIndex], p.Addr())
-			}
+	list, err := h.nl.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return nil, fmt.Errorf("listing the routes of all tables: %w", err)
+	}
+	for _, r := range list {
+		p := toPrefix(r.Dst)
+		pods := r.Table == vpcnet.TablePods || r.Table == vpcnet.TableMain || isBranchTable(r.Table)
+		// The stock CNI's route in main stays beside ours.
+		if pods && p.IsSingleIP() && r.Gw == nil && r.Type == unix.RTN_UNICAST && !slices.Contains(out[r.LinkIndex], p.Addr()) {
+			out[r.LinkIndex] = append(out[r.LinkIndex], p.Addr())
 		}
 	}
 	return out, nil

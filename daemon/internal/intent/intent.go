@@ -114,7 +114,7 @@ func doubtful(err error) bool {
 func fits(e eni.ENI, spec eni.CreateSpec) bool {
 	sorted := func(s []string) []string { return slices.Sorted(slices.Values(s)) }
 	return e.SubnetID == spec.SubnetID && slices.Equal(sorted(e.Groups), sorted(spec.Groups)) &&
-		(len(e.Prefixes) == 0 || spec.Prefixes > 0) && !kept(e)
+		(len(e.Prefixes) == 0 || spec.Prefixes > 0) && e.IsTrunk() == (spec.Type == eni.TypeTrunk) && !kept(e)
 }
 
 // kept tells that an operator keeps the ENI to himself, or once did.

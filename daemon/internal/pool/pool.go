@@ -226,17 +226,6 @@ func (p *Pool) Allocations() []Allocation {
 	return out
 }
 
-// Attachments lists who holds an address on the network.
-func (p *Pool) Attachments(network string) []vpcnet.Attachment {
-	var out []vpcnet.Attachment
-	for a := range p.held {
-		if a.Network == network {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
 // NextAvailable is when the next resting address can be used; zero if none rests.
 func (p *Pool) NextAvailable(now time.Time) time.Time {
 	var next time.Time

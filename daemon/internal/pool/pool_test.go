@@ -220,16 +220,6 @@ func TestSetENIsKeepsReadinessAndAge(t *testing.T) {
 	}
 }
 
-func TestAttachmentsOfANetwork(t *testing.T) {
-	p := twoENIs()
-	other := vpcnet.Attachment{Network: "other", ContainerID: "a", IfName: "eth0"}
-	p.Assign(other, Pod{}, epoch())
-	assign(t, p, "a", epoch())
-	if got := p.Attachments("vpc"); !slices.Equal(got, []vpcnet.Attachment{att("a")}) {
-		t.Errorf("Attachments = %v", got)
-	}
-}
-
 func TestNextAvailable(t *testing.T) {
 	p, now := twoENIs(), epoch()
 	if got := p.NextAvailable(now); !got.IsZero() {

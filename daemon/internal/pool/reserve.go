@@ -19,6 +19,8 @@ func (p *Pool) leaves(e eni.ENI) string {
 	switch {
 	case e.Unmanaged():
 		return "it has the tag " + eni.TagNoManage
+	case e.IsTrunk():
+		return "it is the trunk of the branch ENIs"
 	case e.Untold && !e.IsPrimary() && !p.knows(e):
 		return "EC2 has not told whether it has the tag " + eni.TagNoManage
 	}

@@ -108,3 +108,8 @@ func (r *Rebuilder) Seen(ctx context.Context) (map[netip.Addr]bool, error) {
 	}
 	return out, nil
 }
+
+// Witnesses are all traces of pods in the kernel.
+func (r *Rebuilder) Witnesses(ctx context.Context) ([]hostnet.Witness, error) {
+	return r.Kernel.Witnesses(ctx, r.NetnsDirs...)
+}

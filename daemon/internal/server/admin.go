@@ -52,6 +52,9 @@ func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply,
 		note := "on no ENI any more: delete its pod, so that it gets another address"
 		reply.Lost = append(reply.Lost, address(pool.Address{Addr: h.Addr, State: pool.Used, Holder: &h, Note: note}))
 	}
+	if v.Branches != nil {
+		reply.Trunk = trunk(*v.Branches)
+	}
 	return reply, nil
 }
 

@@ -16,9 +16,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/vpcchain/vpcchain/daemon/internal/branch"
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
+	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/orphans"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+	"github.com/vpcchain/vpcchain/daemon/internal/trunking"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 	"github.com/vpcchain/vpcchain/pkg/snat"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
@@ -129,13 +132,30 @@ func (s *ipam) Assign(ctx context.Context, r *ipamapi.AssignRequest) (*ipamapi.A
 	ctx, cancel := ahead(ctx)
 	defer cancel()
 	p := r.GetPod()
-	got, err := s.e.Assign(ctx, a, pool.Pod{Namespace: p.GetNamespace(), Name: p.GetName(), UID: p.GetUid(), Netns: orphans.VisibleNetns(r.GetNetns())})
+	pod := pool.Pod{Namespace: p.GetNamespace(), Name: p.GetName(), UID: p.GetUid(), Netns: orphans.VisibleNetns(r.GetNetns())}
+	if wish := r.GetAnnotations(); len(wish) > 0 {
+		return s.assignBranch(ctx, a, pod, wish)
+	}
+	got, err := s.e.Assign(ctx, a, pod)
 	if err != nil {
 		return nil, toStatus(err)
 	}
 	return &ipamapi.AssignReply{
 		Address: got.Addr.String(), Subnet: got.ENI.Subnet.String(), Gateway: vpcnet.Router(got.ENI.Subnet).String(),
 		Eni: &ipamapi.ENI{Id: got.ENI.ID, Mac: got.ENI.MAC, Mtu: uint32(got.MTU), Device: uint32(got.ENI.Device), Card: uint32(got.ENI.Card)},
+	}, nil
+}
+
+func (s *ipam) assignBranch(ctx context.Context, a vpcnet.Attachment, pod pool.Pod, wish map[string]string) (*ipamapi.AssignReply, error) {
+	got, err := s.e.AssignBranch(ctx, a, pod, wish)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	t := got.Carrier
+	return &ipamapi.AssignReply{
+		Address: got.Addr.String(), Subnet: got.Subnet.String(), Gateway: vpcnet.Router(got.Subnet).String(),
+		Eni:    &ipamapi.ENI{Id: t.ID, Mac: t.MAC, Mtu: uint32(got.MTU), Device: uint32(t.Device), Card: uint32(t.Card)},
+		Branch: &ipamapi.Branch{Id: got.ENI, Mac: got.MAC, VlanId: uint32(got.VLAN)},
 	}, nil
 }
 
@@ -194,7 +214,9 @@ func toStatus(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, engine.ErrNoAddress), errors.Is(err, engine.ErrNotRecorded):
+	case errors.Is(err, branch.ErrBadWish), errors.Is(err, eni.ErrBadGroups):
+		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, engine.ErrNoAddress), errors.Is(err, engine.ErrNotRecorded), errors.Is(err, trunking.ErrNoBranch), errors.Is(err, trunking.ErrNotRecorded):
 		return status.Error(codes.ResourceExhausted, err.Error())
 	case errors.Is(err, engine.ErrUnknown):
 		return status.Error(codes.NotFound, err.Error())
