@@ -139,6 +139,14 @@ const limit = 75 * time.Second
 
 func start(t *testing.T, kind string, settings ...string) *node {
 	t.Helper()
+	n := up(t, kind)
+	n.daemon(settings...)
+	return n
+}
+
+// up is an instance without its daemon.
+func up(t *testing.T, kind string) *node {
+	t.Helper()
 	bin, err := filepath.Abs("../../bin")
 	if err != nil {
 		t.Fatal(err)
@@ -159,15 +167,14 @@ func start(t *testing.T, kind string, settings ...string) *node {
 	}
 	t.Cleanup(func() { n.run("vpcsim", "down", "--name", n.sim) })
 	n.run("vpcsim", "up", "--no-fabric", "--name", n.sim, "-f", file)
-	env := append(slices.Clone(n.env), strings.Fields(n.run("vpcsim", "env", "--name", n.sim, "node"))...)
-	n.daemon(filepath.Join(dir, "state"), append(env, settings...))
 	return n
 }
 
-func (n *node) daemon(stateDir string, env []string) {
+func (n *node) daemon(settings ...string) {
 	n.t.Helper()
-	cmd := exec.Command(filepath.Join(n.bin, "vpc-ipamd"), "-no-host", "-socket", n.socket, "-state-dir", stateDir)
-	cmd.Env, cmd.Stderr = env, n.log
+	env := append(slices.Clone(n.env), strings.Fields(n.run("vpcsim", "env", "--name", n.sim, "node"))...)
+	cmd := exec.Command(filepath.Join(n.bin, "vpc-ipamd"), "-no-host", "-socket", n.socket, "-state-dir", filepath.Join(filepath.Dir(n.socket), "state"))
+	cmd.Env, cmd.Stderr = append(env, settings...), n.log
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func (e *Engine) start(ctx context.Context, a decide.Action) {
 		e.look.stale = e.look.stale || err != nil && e.leavesDoubt(a, err)
 		if err == nil {
 			if a.Kind != decide.Trunk {
-				e.backoff.succeeded()
+				e.succeeded(time.Now())
 			}
 			e.serveWaiters(time.Now())
 		} else if ctx.Err() == nil || !errors.Is(err, context.Canceled) {

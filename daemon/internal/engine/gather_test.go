@@ -136,6 +136,7 @@ func TestFailuresTogetherCountOnce(t *testing.T) {
 	inBubble(t, config.Config{WarmENI: 4}, func(t *testing.T, r *rig) {
 		r.ec2.limits = five()
 		r.ec2.broken["Create"] = eni.ErrThrottled
+		r.ec2.slow["Assign"] = r.ec2.latency / 2 // the primary ENI is full before they fail
 		r.start()
 		for r.acting() {
 			pass(50 * time.Millisecond)
@@ -143,6 +144,20 @@ func TestFailuresTogetherCountOnce(t *testing.T) {
 		if calls, failures := len(r.ec2.times("Create")), r.failures(); calls != 3*failures || failures < 2 {
 			t.Errorf("%d calls, 3 at a time, are %d failures", calls, failures)
 		}
+	})
+}
+
+// A call that began before another one failed does not end the pause after it.
+func TestSuccessOfBefore(t *testing.T) {
+	inBubble(t, config.Config{MinimumIP: 5}, func(t *testing.T, r *rig) {
+		r.ec2.faults["Create"] = []error{eni.ErrThrottled}
+		r.ec2.slow["Assign"] = 2 * r.ec2.latency
+		r.start()
+		at := r.ec2.times("Create")
+		if len(at) != 2 || at[1].Sub(at[0]) < firstBackoff/2 {
+			t.Errorf("Create was called at %v, want a pause of %s or half of it more or less", at, firstBackoff)
+		}
+		r.wantCounts("2/0/0/5")
 	})
 }
 

@@ -32,6 +32,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.actions.Go(func() { e.followIMDS(ctx) })
 	e.actions.Go(func() { e.followGroups(ctx) })
 	e.actions.Go(func() { e.followPlacement(ctx) })
+	e.mu.Lock()
+	e.sizing.burst.start(time.Now())
+	e.mu.Unlock()
 	for {
 		e.once(ctx)
 		timer := time.NewTimer(e.next(time.Now()))

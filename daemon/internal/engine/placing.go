@@ -191,6 +191,14 @@ func (e *Engine) failed(err error, now time.Time) time.Duration {
 	return e.backoff.failed(err, now)
 }
 
+// succeeded ends the spacing. What began before a failure says nothing of what
+// comes after it. The caller holds the lock.
+func (e *Engine) succeeded(now time.Time) {
+	if !e.backoff.until.After(now) {
+		e.backoff.succeeded()
+	}
+}
+
 // followPlacement tries again at once when an operator has changed where ENIs go.
 func (e *Engine) followPlacement(ctx context.Context) {
 	if e.Placement == nil {

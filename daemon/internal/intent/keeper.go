@@ -25,7 +25,7 @@ type Keeper struct {
 	mu   sync.Mutex
 	open map[string]*entry // by intent id
 
-	listing chan struct{} // full while EC2 is asked for spare ENIs; who waits can give up
+	listing chan struct{} // full while EC2 is asked for spare ENIs, or may give one back; who waits can give up
 	listed  bool          // EC2 has said which there are; under listing
 	self    map[string]string
 }

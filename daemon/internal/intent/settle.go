@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
@@ -49,14 +51,29 @@ func (k *Keeper) leave(en *entry) {
 	en.busy = false
 }
 
-// list asks EC2 once which ENIs of this instance lie spare.
-func (k *Keeper) list(ctx context.Context) error {
+// hold keeps others from making ENIs until it is undone or ctx ends: what is
+// listed or settled meanwhile may be the ENI that they want.
+func (k *Keeper) hold(ctx context.Context) (free func(), err error) {
 	select {
 	case k.listing <- struct{}{}:
+		return sync.OnceFunc(func() { <-k.listing }), nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
-	defer func() { <-k.listing }()
+}
+
+// list asks EC2 once which ENIs of this instance lie spare, when nobody settles
+// what was begun.
+func (k *Keeper) list(ctx context.Context) error {
+	free, err := k.hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer free()
+	return k.listHeld(ctx)
+}
+
+func (k *Keeper) listHeld(ctx context.Context) error {
 	if k.listed {
 		return nil
 	}
@@ -100,7 +117,12 @@ func (k *Keeper) Settle(ctx context.Context, attached []eni.ENI) error {
 	for _, e := range attached {
 		here[e.ID] = e
 	}
-	errs := []error{k.list(ctx), k.mark(ctx, attached)}
+	free, err := k.hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer free()
+	errs := []error{k.listHeld(ctx), k.mark(ctx, attached)}
 	mine := k.takeOpen()
 	if len(mine) == 0 {
 		return errors.Join(errs...)
@@ -108,6 +130,9 @@ func (k *Keeper) Settle(ctx context.Context, attached []eni.ENI) error {
 	available, err := k.look(ctx)
 	errs = append(errs, err)
 	for _, en := range mine {
+		if en.Kind == Remove {
+			free() // it gives no ENI, and may take long
+		}
 		switch {
 		case err != nil || ctx.Err() != nil:
 			k.leave(en)
@@ -121,7 +146,7 @@ func (k *Keeper) Settle(ctx context.Context, attached []eni.ENI) error {
 	return errors.Join(errs...)
 }
 
-// takeOpen takes what nobody carries out.
+// takeOpen takes what nobody carries out, what makes an ENI before what ends one.
 func (k *Keeper) takeOpen() []*entry {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -132,6 +157,7 @@ func (k *Keeper) takeOpen() []*entry {
 			out = append(out, en)
 		}
 	}
+	slices.SortFunc(out, func(a, b *entry) int { return cmp.Compare(a.Kind, b.Kind) })
 	return out
 }
 
