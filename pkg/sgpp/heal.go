@@ -31,29 +31,15 @@ func planHeal(s state, want []Branch, n Node) []step {
 
 // orphans removes what no branch of want, and no living pod, has.
 func (s state) orphans(want []Branch) []step {
-	var r removal
-	attachments, ids := map[vpcnet.Attachment]bool{}, map[int]bool{}
+	attachments, ids := map[vpcnet.Attachment]bool{}, s.branches()
 	for _, b := range want {
-		attachments[b.Attachment], ids[b.VLAN] = true, true
+		attachments[b.Attachment] = true
+		delete(ids, b.VLAN)
 	}
-	for _, l := range s.links {
-		a, ours := vpcnet.ParseAlias(l.Alias)
-		if _, ok := l.branch(); ok && ours && !attachments[a] && !s.lives(a) {
-			r.branch(s, l)
-		}
+	lives := func(a vpcnet.Attachment) bool {
+		return slices.ContainsFunc(s.links, func(l link) bool { return l.Kind == "veth" && l.Alias == a.Alias() })
 	}
-	r.halfMade(s)
-	for _, x := range s.rules {
-		if vlan, ok := x.branch(); ok && x.ours() && !ids[vlan] && s.abandoned(x, vlan) {
-			r.rule(x)
-		}
-	}
-	return r.steps()
-}
-
-// lives tells whether the attachment's host veth exists.
-func (s state) lives(a vpcnet.Attachment) bool {
-	return slices.ContainsFunc(s.links, func(l link) bool { return l.Kind == "veth" && l.Alias == a.Alias() })
+	return s.removal(func(a vpcnet.Attachment) bool { return !attachments[a] && !lives(a) }, ids)
 }
 
 // repair adds the steps for what the branch lacks.

@@ -1,8 +1,11 @@
 package sgpp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -88,9 +91,13 @@ func (s state) clear(b Branch) ([]step, error) {
 	r.halfMade(s)
 	for _, have := range s.rules {
 		_, branch := have.branch()
-		if branch && (have.Table == b.table() || have.IIF == b.HostVeth || have.Src == vpcnet.Host(b.Addr)) {
-			r.rule(have)
+		if !branch || have.Table != b.table() && have.IIF != b.HostVeth && have.Src != vpcnet.Host(b.Addr) {
+			continue
 		}
+		if old, ok := s.byName(have.IIF); ok {
+			r.veth(s, old)
+		}
+		r.rule(have)
 	}
 	return r.steps(), nil
 }
@@ -100,7 +107,6 @@ func (s state) clear(b Branch) ([]step, error) {
 type removal struct {
 	down, links []link
 	rules       []rule
-	routes      []route
 }
 
 func (r *removal) rule(x rule) {
@@ -116,42 +122,39 @@ func (r *removal) branch(s state, l link) {
 	}
 	r.links = append(r.links, l)
 	vlan, _ := l.branch()
-	r.table(s, vlan)
-	if a, ours := vpcnet.ParseAlias(l.Alias); ours {
-		r.veth(s, a)
-	}
-}
-
-// table adds all rules that lead to the branch's table.
-func (r *removal) table(s state, vlan int) {
 	for _, x := range s.rules {
 		if v, ok := x.branch(); ok && v == vlan {
 			r.rule(x)
 		}
 	}
-}
-
-// veth adds the attachment's host veth, and the rules that name it.
-func (r *removal) veth(s state, a vpcnet.Attachment) {
-	for _, l := range s.links {
-		if l.Kind != "veth" || l.Alias != a.Alias() {
-			continue
-		}
-		if l.Up && !slices.Contains(r.down, l) {
-			r.down = append(r.down, l)
-		}
-		for _, x := range s.rules {
-			if _, ok := x.branch(); ok && x.IIF == l.Name {
-				r.rule(x)
-			}
+	for _, v := range s.links {
+		if _, ours := vpcnet.ParseAlias(l.Alias); ours && v.Alias == l.Alias {
+			r.veth(s, v)
 		}
 	}
 }
 
+// veth adds the host veth of a branch's pod, and the rules that name it.
+func (r *removal) veth(s state, v link) {
+	if v.Kind != "veth" || slices.Contains(r.down, v) {
+		return
+	}
+	if v.Up {
+		r.down = append(r.down, v)
+	}
+	for _, x := range s.rules {
+		if _, ok := x.branch(); ok && x.IIF == v.Name {
+			r.rule(x)
+		}
+	}
+}
+
+// halfMade adds links that an ADD or a repair did not finish. The rules stay:
+// under a repair they keep a living pod closed.
 func (r *removal) halfMade(s state) {
 	for _, l := range s.links {
-		if _, ok := l.branch(); ok && l.halfMade() {
-			r.branch(s, l)
+		if _, ok := l.branch(); ok && l.halfMade() && !slices.Contains(r.links, l) {
+			r.links = append(r.links, l)
 		}
 	}
 }
@@ -163,9 +166,6 @@ func (r *removal) steps() []step {
 	}
 	for _, x := range r.rules {
 		out = append(out, step{verb: delRule, rule: x})
-	}
-	for _, x := range r.routes {
-		out = append(out, step{verb: delRoute, route: x})
 	}
 	for _, l := range r.links {
 		out = append(out, step{verb: delLink, link: l})
@@ -180,92 +180,114 @@ type Leaving struct {
 	Branch Branch
 }
 
-func (l Leaving) owns(alias string) bool {
-	a, ours := vpcnet.ParseAlias(alias)
-	return ours && a.ContainerID == l.ContainerID && a.IfName == l.IfName
-}
-
 // planDel removes the branches of the container's interface, whatever is left of
 // them, and half-made links. What has another's alias stays.
 func planDel(s state, who Leaving) []step {
-	var r removal
+	owns := func(a vpcnet.Attachment) bool { return a.ContainerID == who.ContainerID && a.IfName == who.IfName }
+	steps := s.removal(owns, map[int]bool{who.Branch.VLAN: true})
+	if who.Branch.VLAN == 0 {
+		return s.settle(steps)
+	}
+	// A pod that surely has a branch is closed before a rule of it goes.
 	for _, l := range s.links {
-		if _, ok := l.branch(); ok && who.owns(l.Alias) {
-			r.branch(s, l)
+		a, ours := vpcnet.ParseAlias(l.Alias)
+		down := step{verb: linkDown, link: l}
+		if ours && owns(a) && l.Kind == "veth" && l.Up && !slices.ContainsFunc(steps, func(st step) bool { return st.verb == linkDown && st.link == l }) {
+			steps = append([]step{down}, steps...)
 		}
 	}
-	r.halfMade(s)
-	if b := who.Branch; b.VLAN > 0 {
-		if _, exists := s.byName(b.Link()); !exists {
-			r.table(s, b.VLAN) // the trunk is gone, and its VLAN links with it
-		}
-	}
-	for _, l := range s.links {
-		if l.Kind == "veth" && who.owns(l.Alias) {
-			r.orphaned(s, l)
-		}
-	}
-	return s.settle(r.steps())
-}
-
-// orphaned adds what names the veth of a branch without its link: rules, and in
-// standard mode the route by which the pod's address is known.
-func (r *removal) orphaned(s state, veth link) {
-	found := false
-	for _, x := range s.rules {
-		vlan, ok := x.branch()
-		from := ok && x.Src.IsValid() && slices.ContainsFunc(s.routes, func(p route) bool {
-			return p.Table == vpcnet.TablePods && p.Dev == veth.Name && p.Dst == x.Src
-		})
-		if !ok || x.IIF != veth.Name && !from {
-			continue
-		}
-		found = true
-		r.rule(x)
-		if _, exists := s.byName(vpcnet.BranchLink(vlan)); !exists {
-			r.table(s, vlan)
-		}
-	}
-	if found && veth.Up && !slices.Contains(r.down, veth) {
-		r.down = append(r.down, veth)
-	}
+	return s.settle(steps)
 }
 
 // planGC removes the network's branches that are not valid, half-made links, and
-// rules of branches that have neither link nor veth.
+// rules that nobody's packets take.
 func planGC(s state, network string, valid func(vpcnet.Attachment) bool) []step {
+	owns := func(a vpcnet.Attachment) bool { return a.Network == network && !valid(a) }
+	return s.settle(s.removal(owns, s.branches()))
+}
+
+// branches are the VLAN ids that any rule leads to.
+func (s state) branches() map[int]bool {
+	ids := map[int]bool{}
+	for _, x := range s.rules {
+		if vlan, ok := x.branch(); ok {
+			ids[vlan] = true
+		}
+	}
+	return ids
+}
+
+// removal are the steps that remove the branches of the owned attachments, by
+// their links and, where those are gone with the trunk, by the rules that name
+// their veth or their address. Of other rules only those with the given VLAN ids
+// go, and only if nobody's packets take them.
+func (s state) removal(owns func(vpcnet.Attachment) bool, ids map[int]bool) []step {
 	var r removal
+	own := map[string]link{} // veths, by name
 	for _, l := range s.links {
 		a, ours := vpcnet.ParseAlias(l.Alias)
-		if _, ok := l.branch(); ok && ours && a.Network == network && !valid(a) {
+		if !ours || !owns(a) {
+			continue
+		}
+		if _, ok := l.branch(); ok {
 			r.branch(s, l)
+		} else if l.Kind == "veth" {
+			own[l.Name] = l
 		}
 	}
 	r.halfMade(s)
+	ids = maps.Clone(ids)
 	for _, x := range s.rules {
-		if vlan, ok := x.branch(); ok && x.ours() && s.abandoned(x, vlan) {
+		vlan, ok := x.branch()
+		v, found := own[cmp.Or(x.IIF, s.routedTo(x.Src))]
+		if ok && found {
+			ids[vlan] = true
+			r.veth(s, v)
 			r.rule(x)
 		}
 	}
-	return s.settle(r.steps())
+	for _, x := range s.rules {
+		if vlan, ok := x.branch(); ok && x.ours() && ids[vlan] && s.abandoned(x, vlan, own) {
+			r.rule(x)
+		}
+	}
+	return r.steps()
 }
 
-// abandoned tells whether a rule's branch has no link, and no veth that a rule of
-// its names: nobody's packets take it. A rule by source is taken by a pod that
-// has a route.
-func (s state) abandoned(x rule, vlan int) bool {
-	if _, exists := s.byName(vpcnet.BranchLink(vlan)); exists {
+// routedTo is the veth of the pod in standard mode that has the address, or empty.
+func (s state) routedTo(src netip.Prefix) string {
+	i := slices.IndexFunc(s.routes, func(p route) bool { return p.Table == vpcnet.TablePods && p.Dst == src && src.IsValid() })
+	if i < 0 {
+		return ""
+	}
+	return s.routes[i].Dev
+}
+
+// abandoned tells whether a rule's branch has no link, and no pod but those that
+// leave: none has a veth that a rule of the branch names, or a route in standard mode.
+func (s state) abandoned(x rule, vlan int, leaving map[string]link) bool {
+	if l, exists := s.byName(vpcnet.BranchLink(vlan)); exists && !l.halfMade() {
 		return false
 	}
+	stays := func(veth string) bool {
+		_, leaves := leaving[veth]
+		_, exists := s.byName(veth)
+		return exists && !leaves && !strings.HasPrefix(veth, vpcnet.BranchPrefix)
+	}
 	if x.Src.IsValid() {
-		return !slices.ContainsFunc(s.routes, func(p route) bool { return p.Table == vpcnet.TablePods && p.Dst == x.Src })
+		return !stays(s.routedTo(x.Src)) && !s.unrouted(stays)
 	}
 	return !s.hasRule(func(y rule) bool {
 		v, ok := y.branch()
-		if !ok || v != vlan || y.IIF == "" || strings.HasPrefix(y.IIF, vpcnet.BranchPrefix) {
-			return false
-		}
-		_, exists := s.byName(y.IIF)
-		return exists
+		return ok && v == vlan && stays(y.IIF)
+	})
+}
+
+// unrouted tells whether a pod is up and has no route yet, so that its address is
+// not known: its ADD, or the repair of its branch, was killed.
+func (s state) unrouted(stays func(veth string) bool) bool {
+	return slices.ContainsFunc(s.links, func(l link) bool {
+		_, ours := vpcnet.ParseAlias(l.Alias)
+		return ours && l.Kind == "veth" && l.Up && stays(l.Name) && !slices.ContainsFunc(s.routes, func(p route) bool { return p.Dev == l.Name })
 	})
 }

@@ -79,15 +79,18 @@ func localAt(priority, protocol int) rule {
 	return rule{Priority: priority, Table: tableLocal, Protocol: protocol, Plain: true}
 }
 
-// after is s with the rules that the steps leave.
+// after is s with the rules that the steps leave, without the links that they
+// delete.
 func (s state) after(steps []step) state {
-	s.rules = slices.Clone(s.rules)
+	s.rules, s.links = slices.Clone(s.rules), slices.Clone(s.links)
 	for _, st := range steps {
 		switch st.verb {
 		case addRule:
 			s.rules = append(s.rules, st.rule)
 		case delRule:
 			s.rules = slices.DeleteFunc(s.rules, func(r rule) bool { return r == st.rule })
+		case delLink:
+			s.links = slices.DeleteFunc(s.links, func(l link) bool { return l.Index == st.link.Index })
 		}
 	}
 	return s
