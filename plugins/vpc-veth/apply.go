@@ -66,7 +66,10 @@ func (k *kernel) apply(p *plan) (routed bool, err error) {
 	if routed, err = k.configurePod(p); err != nil {
 		return false, fmt.Errorf("configuring %s in the pod: %w", p.attachment.IfName, err)
 	}
-	return routed, k.configureHost(p, host.Attrs().Index)
+	if err = k.configureHost(p, host.Attrs().Index); err != nil || p.branch {
+		return routed, err // vpc-sgpp brings a branch pod's link up
+	}
+	return routed, k.awaitCarrier(p.attachment.IfName)
 }
 
 // replaced is the error of an ADD whose pair another sandbox of the same pod
