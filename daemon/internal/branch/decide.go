@@ -108,7 +108,8 @@ func (b *Book) coming(k Kind, now time.Time) int {
 func (b *Book) supply(k Kind) int {
 	n := 0
 	for _, r := range b.all {
-		if r.Kind == k && !r.Announced && (r.Step == Creating || r.Step == Associating || b.free(r)) {
+		asked := r.Step == Ready && r.Holder == nil && !r.missing.IsZero() // EC2 may list it the next time
+		if r.Kind == k && !r.Announced && (r.Step == Creating || r.Step == Associating || b.free(r) || asked) {
 			n++
 		}
 	}
@@ -149,11 +150,11 @@ func (b *Book) spare(waiting []Kind, evict int, now time.Time) []string {
 	slices.SortFunc(free, func(x, y *Branch) int { return cmp.Or(x.Freed.Compare(y.Freed), strings.Compare(x.Key, y.Key)) })
 	live := b.kinds(now)
 	var out []string
-	supply := map[Kind]int{}
+	has := map[Kind]int{} // without those that rest: a pod that comes now has no use for them
 	for _, r := range free {
-		if _, ok := supply[r.Kind]; !ok {
-			supply[r.Kind] = b.supply(r.Kind)
-		}
+		has[r.Kind]++
+	}
+	for _, r := range free {
 		target := 0
 		if slices.Contains(live, r.Kind) {
 			target = b.Warm
@@ -163,10 +164,10 @@ func (b *Book) spare(waiting []Kind, evict int, now time.Time) []string {
 			continue
 		case evict > 0:
 			evict--
-		case supply[r.Kind] <= target || now.Sub(r.Freed) < idle:
+		case has[r.Kind] <= target || now.Sub(r.Freed) < idle:
 			continue
 		}
-		supply[r.Kind]--
+		has[r.Kind]--
 		out = append(out, r.Key)
 	}
 	return out

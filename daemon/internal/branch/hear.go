@@ -142,7 +142,7 @@ func (b *Book) hearReady(r *Branch, there bool, now time.Time, out *Heard) {
 		r.missing, r.Doubt = now, "EC2 does not list its association with the trunk; asking again"
 	case now.Sub(r.missing) < After:
 	case r.Holder == nil:
-		r.Step, r.Association = Leaving, ""
+		r.Step, r.Association, r.missing, r.Doubt = Leaving, "", time.Time{}, ""
 	case !strings.HasPrefix(r.Doubt, lostText):
 		r.Doubt = lostText + ": delete the pod, so that it gets another one"
 		out.Notes = append(out.Notes, fmt.Sprintf("%s of %s: %s", r.ENI, r.Holder.Attachment, r.Doubt))
@@ -240,7 +240,7 @@ func (b *Book) Moved(trunk string) (out []Branch) {
 		case r.Announced, r.Holder != nil:
 			r.Doubt = lostText + ": delete the pod, so that it gets another one"
 		case r.Step == Ready || r.Step == Associating:
-			r.Step, r.Association = Leaving, "" // EC2 is asked whether it hangs on anything
+			r.Step, r.Association, r.missing, r.Doubt = Leaving, "", time.Time{}, "" // EC2 is asked whether it hangs on anything
 			out = append(out, *r)
 		}
 	}

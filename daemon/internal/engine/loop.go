@@ -24,6 +24,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if e.branches != nil {
+		e.actions.Go(func() { _ = e.branches.Run(ctx) }) // its only end is ctx's
+	}
 	e.actions.Go(func() { e.takeUp(ctx) })
 	e.actions.Go(func() { e.cleanLeaks(ctx) })
 	e.actions.Go(func() { e.keepFacts(ctx) })
@@ -83,14 +86,23 @@ func (e *Engine) once(ctx context.Context) {
 	if err := e.syncHost(ctx); err != nil && ctx.Err() == nil {
 		e.Log.Warn("repairing the node's network", "error", err)
 	}
+	if err := e.healBranches(); err != nil {
+		e.Log.Warn("repairing branch ENIs", "error", err)
+	}
 	e.mu.Lock()
+	newFacts := e.followTrunk(time.Now())
 	e.serveWaiters(time.Now())
-	actions := e.decide(time.Now())
+	actions := append(e.decide(time.Now()), e.wantTrunk(time.Now())...)
 	e.lookIfDue(ctx, time.Now())
 	e.tidy(ctx, time.Now())
 	e.mu.Unlock()
 	for _, a := range actions {
 		e.start(ctx, a)
+	}
+	if newFacts {
+		if err := e.writeFacts(); err != nil {
+			e.Log.Warn("writing the node facts", "error", err) // tried again with the next round
+		}
 	}
 	e.updateStatus()
 }
@@ -112,6 +124,9 @@ func (e *Engine) next(now time.Time) time.Duration {
 	}
 	if g := e.sizing.burst.until(now); g > 0 {
 		wait = min(wait, g)
+	}
+	if e.trunk.wanted && e.trunk.until.After(now) {
+		wait = min(wait, e.trunk.until.Sub(now))
 	}
 	wait = e.look.wait(now, wait)
 	return max(e.places.wait(now, wait), time.Millisecond)
@@ -163,7 +178,7 @@ func (e *Engine) desired(now time.Time) hostnet.Desired {
 	e.mu.Unlock()
 	d := hostnet.Desired{Primary: e.node.PrimaryIP, PrimaryMAC: e.node.PrimaryMAC, MTU: e.Config.ENIMTU, External: e.Config.External}
 	for _, m := range s.ENIs {
-		if m.Reserved && !m.IsPrimary() && m.Count(pool.Used) == 0 {
+		if m.Reserved && !m.IsPrimary() && m.Count(pool.Used) == 0 && !e.isTrunk(m.ENI) {
 			continue // nothing of ours is on it
 		}
 		d.ENIs = append(d.ENIs, hostnet.ENI{ID: m.ID, MAC: m.MAC, Card: m.Card, Device: m.Device, Primary: m.Primary, Subnet: m.Subnet})

@@ -1,0 +1,311 @@
+package trunking_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/cloud"
+	"github.com/vpcchain/vpcchain/daemon/internal/config"
+	"github.com/vpcchain/vpcchain/daemon/internal/engine"
+	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
+	"github.com/vpcchain/vpcchain/daemon/internal/nohost"
+	"github.com/vpcchain/vpcchain/daemon/internal/pool"
+	"github.com/vpcchain/vpcchain/daemon/internal/state"
+	"github.com/vpcchain/vpcchain/daemon/internal/trunking"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/ec2"
+	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
+	"github.com/vpcchain/vpcchain/pkg/ipamapi"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+const vpc = `
+vpc: {cidrs: [10.20.0.0/16]}
+routeTables: [{id: rtb-main}]
+securityGroups: [{id: sg-nodes}, {id: sg-a}, {id: sg-b}, {id: sg-c}]
+subnets: [{id: subnet-a, cidr: 10.20.0.0/20, az: us-west-2a, routeTable: rtb-main}]
+instances: [{name: node, id: i-0123, type: %s, subnet: subnet-a, ip: 10.20.0.10, groups: [sg-nodes]}]
+`
+
+// world is a node with a simulated EC2, in a bubble of virtual time. What the
+// kernel would show of its pods is in pods.
+type world struct {
+	t      *testing.T
+	sim    *ec2.Sim
+	imds   *ec2.DirectClient
+	config config.Config
+	base   string
+	dirs   int
+	log    bytes.Buffer
+
+	mu   sync.Mutex
+	pods []hostnet.Witness
+	now  *life
+}
+
+// inVPC runs f with a node of the instance type that has not started yet.
+func inVPC(t *testing.T, kind string, env map[string]string, f func(w *world)) {
+	t.Helper()
+	topo, err := topology.Parse(fmt.Appendf(nil, vpc, kind))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse(func(name string) string {
+		if v, ok := env[name]; ok {
+			return v
+		}
+		return map[string]string{"ENABLE_POD_ENI": "true", "WARM_IP_TARGET": "1", "ENABLE_SUBNET_DISCOVERY": "false"}[name]
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	t.Setenv("AWS_REGION", "us-west-2")
+	t.Setenv("AWS_ENDPOINT_URL_EC2", "http://ec2.invalid")
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://imds.invalid")
+	base := t.TempDir()
+	var w *world
+	synctest.Test(t, func(t *testing.T) {
+		sim, err := ec2.New(topo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		imds := ec2.NewDirectClient(sim.IMDS(func(*http.Request) (string, bool) { return "node", true }))
+		w = &world{t: t, sim: sim, imds: imds, config: c, base: base}
+		f(w)
+		w.kill()
+	})
+	if t.Failed() {
+		t.Log(w.log.String())
+	}
+}
+
+// life is one life of the daemon. After its end nothing of it has an effect any
+// more, except what it had sent to EC2.
+type life struct {
+	*engine.Engine
+	w      *world
+	dir    string
+	cancel context.CancelFunc
+	ended  chan struct{}
+	// stop, if set, decides before (sent false) and after each EC2 call whether the
+	// daemon is killed there.
+	stop func(action string, sent bool) bool
+	dead chan struct{}
+	once sync.Once
+}
+
+// start is a daemon's start on the files of the one before.
+func (w *world) start() *life { return w.startUntil(nil) }
+
+func (w *world) startUntil(stop func(string, bool) bool) *life {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &life{w: w, dir: filepath.Join(w.base, fmt.Sprint(w.dirs)), cancel: cancel, ended: make(chan struct{}), stop: stop, dead: make(chan struct{})}
+	w.now = l
+	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	started := make(chan struct{})
+	go func() {
+		defer close(l.ended)
+		if err := l.run(ctx, started); err != nil && !l.isDead() {
+			w.t.Errorf("the daemon ends: %v", err)
+		}
+	}()
+	select {
+	case <-started:
+	case <-l.ended:
+		if !l.isDead() {
+			w.t.FailNow()
+		}
+	}
+	return l
+}
+
+func (l *life) run(ctx context.Context, started chan struct{}) error {
+	store, err := state.Open(filepath.Join(l.dir, "ipamd.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	aws, err := cloud.New(ctx, cloud.Options{HTTPClient: l, Gate: cloud.NewBuckets().Wait})
+	if err != nil {
+		return err
+	}
+	l.Engine = engine.New(engine.Deps{
+		Config: l.w.config, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Groups: aws, Host: nohost.Host{}, Store: store, Intents: store,
+		Branches: engine.Branches{BranchENIs: aws, BranchStore: store, Witnesses: l},
+		StateDir: l.dir, Log: slog.New(slog.NewTextHandler(l, nil)),
+	})
+	if err := l.Start(ctx); err != nil {
+		return err
+	}
+	close(started)
+	return l.Run(ctx)
+}
+
+// Write takes the log.
+func (l *life) Write(p []byte) (int, error) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.w.log.Write(p)
+}
+
+// Witnesses are the pods that the kernel shows.
+func (l *life) Witnesses(context.Context) ([]hostnet.Witness, error) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.w.pods, nil
+}
+
+// Do carries a request to EC2 or IMDS.
+func (l *life) Do(r *http.Request) (*http.Response, error) {
+	if strings.HasPrefix(r.URL.Host, "imds") {
+		return l.w.imds.Do(r)
+	}
+	action := actionOf(r)
+	if l.isDead() || l.stop != nil && l.stop(action, false) {
+		return nil, l.die(r.Context())
+	}
+	resp, err := l.w.sim.Client().Do(r)
+	if l.isDead() || l.stop != nil && l.stop(action, true) {
+		return nil, l.die(r.Context())
+	}
+	return resp, err
+}
+
+func actionOf(r *http.Request) string {
+	raw, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(raw))
+	form, _ := url.ParseQuery(string(raw))
+	return form.Get("Action")
+}
+
+func (l *life) isDead() bool {
+	select {
+	case <-l.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+var errKilled = errors.New("the daemon was killed")
+
+// die keeps the files as they are at this moment for the next life.
+func (l *life) die(ctx context.Context) error {
+	l.once.Do(func() {
+		close(l.dead)
+		l.w.dirs++
+		next := filepath.Join(l.w.base, fmt.Sprint(l.w.dirs))
+		if err := os.CopyFS(next, os.DirFS(l.dir)); err != nil {
+			l.w.t.Error(err)
+		}
+		l.cancel()
+	})
+	<-ctx.Done()
+	return errKilled
+}
+
+// kill ends the daemon, unless it is dead.
+func (w *world) kill() {
+	if w.now == nil {
+		return
+	}
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = w.now.die(done)
+	<-w.now.ended
+	w.now = nil
+}
+
+func att(id string) vpcnet.Attachment {
+	return vpcnet.Attachment{Network: "vpc", ContainerID: id, IfName: "eth0"}
+}
+
+func podOf(id string) pool.Pod { return pool.Pod{Namespace: "ns", Name: id} }
+
+// add is an ADD of a pod that asks for groups.
+func (l *life) add(id, groups string, wait time.Duration) (trunking.Given, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	return l.AssignBranch(ctx, att(id), podOf(id), map[string]string{ipamapi.AnnotationGroups: groups})
+}
+
+func (l *life) mustAdd(id, groups string) trunking.Given {
+	l.w.t.Helper()
+	got, err := l.add(id, groups, 20*time.Second)
+	if err != nil {
+		l.w.t.Fatalf("ADD of %s: %v", id, err)
+	}
+	return got
+}
+
+func (l *life) del(id string) {
+	l.w.t.Helper()
+	if _, err := l.Release(att(id)); err != nil {
+		l.w.t.Errorf("DEL of %s: %v", id, err)
+	}
+}
+
+// pass lets time go by, and what it set off finish.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// branches are the branch ENIs in EC2 by id.
+func (w *world) branches() map[string]ec2.Interface {
+	out := map[string]ec2.Interface{}
+	for _, e := range w.sim.Interfaces() {
+		if e.Kind == "branch" {
+			out[e.ID] = e
+		}
+	}
+	return out
+}
+
+// trunks are the ids of the trunk ENIs in EC2.
+func (w *world) trunks() []string {
+	var out []string
+	for _, e := range w.sim.Interfaces() {
+		if e.Kind == "trunk" {
+			out = append(out, e.ID)
+		}
+	}
+	return out
+}
+
+// calls is how often EC2 was asked since the counts began.
+func (w *world) calls() int {
+	n := 0
+	for _, c := range w.sim.Calls() {
+		n += c.Count
+	}
+	return n
+}
+
+// slow makes EC2's calls take as long as they do.
+func (w *world) slow() {
+	for action, d := range map[string]time.Duration{
+		"CreateNetworkInterface": 500 * time.Millisecond, "AssociateTrunkInterface": 500 * time.Millisecond, "AttachNetworkInterface": 500 * time.Millisecond,
+		"ModifyNetworkInterfaceAttribute": 200 * time.Millisecond, "DisassociateTrunkInterface": 500 * time.Millisecond, "DeleteNetworkInterface": 200 * time.Millisecond,
+		ec2.AnyFault: 100 * time.Millisecond,
+	} {
+		w.sim.Fault(ec2.Fault{Action: action, Latency: d})
+	}
+}
