@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,8 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setAside moves a file that bbolt must not map out of the way and says why. bbolt maps what the meta page promises without a look at the
-// file's size, and a page that is not there kills the process with SIGBUS. It
+// setAside moves a file that bbolt must not see out of the way and says why. It
 // looks under bbolt's own lock: a file that a daemon has open is not touched.
 func setAside(path string) (damaged string, err error) {
 	f, err := os.Open(path)
@@ -33,6 +33,11 @@ func setAside(path string) (damaged string, err error) {
 	if damage == nil {
 		return "", nil
 	}
+	return moveAside(path, damage)
+}
+
+// moveAside keeps the file for whoever wants to know; the one before it goes.
+func moveAside(path string, damage error) (string, error) {
 	aside := path + ".corrupt"
 	return fmt.Sprintf("%s is damaged: %s; it lies in %s", path, damage, aside), os.Rename(path, aside)
 }
@@ -50,29 +55,37 @@ func lock(f *os.File) error {
 	}
 }
 
-// check says what is wrong with a bbolt file; an empty one is good. Pages behind
-// the meta pages are not read: bbolt writes them first. Of the two meta pages one may be torn, by a daemon that was killed while it wrote it.
+// check says what is wrong with a bbolt file; an empty one is good. Of the two
+// meta pages one may be torn, by a daemon that was killed while it wrote it. bbolt
+// writes all other pages before: what it maps is as long as its meta page promises.
 func check(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 || !info.Mode().IsRegular() {
 		return err // of a directory bbolt says itself what it is
 	}
-	page := int64(os.Getpagesize())
+	raw := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, raw); err != nil {
+		return err
+	}
+	size := uint64(os.Getpagesize()) //nolint:gosec // positive
 	var newest meta
 	for i := range int64(2) {
-		if m, err := readMeta(f, i*page); err == nil && m.Txid >= newest.Txid {
+		if m, err := readMeta(bytes.NewReader(raw), i*int64(os.Getpagesize())); err == nil && m.Txid >= newest.Txid {
 			newest = m
 		}
 	}
 	switch {
 	case newest.Magic == 0:
 		return errors.New("neither of its meta pages is valid")
-	case int64(newest.PageSize) != page:
-		return fmt.Errorf("its pages have %d bytes, this machine's %d", newest.PageSize, page)
-	case newest.Pages > uint64(info.Size()/page):
-		return fmt.Errorf("it has %d bytes, too few for its %d pages", info.Size(), newest.Pages)
+	case uint64(newest.PageSize) != size:
+		return fmt.Errorf("its pages have %d bytes, this machine's %d", newest.PageSize, size)
+	case newest.Pages > uint64(len(raw))/size:
+		return fmt.Errorf("it has %d bytes, too few for its %d pages", len(raw), newest.Pages)
+	case newest.Freelist != noFreelist:
+		return errors.New("it has a list of free pages, which vpc-ipamd never writes")
 	}
-	return nil
+	im := &image{raw: raw, size: size, pages: newest.Pages, seen: map[uint64]bool{}}
+	return im.tree(newest.Root, true, nil, nil, 0)
 }
 
 // meta is bbolt's meta page behind the page's header, in the byte order of the machine.

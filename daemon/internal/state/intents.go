@@ -1,7 +1,6 @@
 package state
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -21,7 +20,7 @@ func (s *Store) Intents() ([]intent.Intent, error) {
 		}
 		return bucket.ForEach(func(k, v []byte) error {
 			var in intent.Intent
-			if err := json.Unmarshal(v, &in); err != nil {
+			if err := unseal(string(k), v, &in); err != nil {
 				return fmt.Errorf("intent %s: %w", k, err)
 			}
 			out = append(out, in)
@@ -36,7 +35,7 @@ func (s *Store) Intents() ([]intent.Intent, error) {
 
 // Intend records an intent, or how far it has come.
 func (s *Store) Intend(in intent.Intent) error {
-	raw, err := json.Marshal(in)
+	raw, err := seal(in.ID, in)
 	if err != nil {
 		return fmt.Errorf("recording to %s: %w", in, err)
 	}

@@ -8,7 +8,6 @@
 package state
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -56,23 +55,87 @@ const (
 )
 
 // Open opens or makes the file. One that is damaged is kept beside the new one.
+//
+// This is the one place where damage is dealt with: the pages are looked at
+// before bbolt maps them, and every record is read once before the daemon
+// relies on any. Whatever is wrong, the store begins empty, Damaged says so, and
+// package rebuild finds the allocations in the kernel and in EC2.
 func Open(path string) (*Store, error) {
 	damaged, err := setAside(path)
-	var db *bbolt.DB
-	if err == nil {
-		db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, NoSync: true, NoFreelistSync: true})
-	}
-	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("opening the state file %s: it is locked: does another vpc-ipamd run?", path)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the state file %s: %w%s", path, err, nextStep(err))
+		return nil, refused("opening", path, err)
 	}
-	if err := prepare(db); err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("preparing the state file %s: %w%s", path, err, nextStep(err))
+	s, err := openAt(path)
+	if err != nil {
+		return nil, err
 	}
-	return &Store{db: db, Damaged: damaged, clock: systemClock}, nil
+	if damage := s.readable(); damage != nil {
+		if err := s.Close(); err != nil {
+			return nil, refused("closing", path, err)
+		}
+		if damaged, err = moveAside(path, damage); err != nil {
+			return nil, refused("moving", path, err)
+		}
+		if s, err = openAt(path); err != nil {
+			return nil, err
+		}
+	}
+	if err := prepare(s.db); err != nil {
+		_ = s.Close()
+		return nil, refused("preparing", path, err)
+	}
+	s.Damaged = damaged
+	return s, nil
+}
+
+func openAt(path string) (*Store, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, NoSync: true, NoFreelistSync: true})
+	if err != nil {
+		return nil, refused("opening", path, err)
+	}
+	return &Store{db: db, clock: systemClock}, nil
+}
+
+func refused(doing, path string, err error) error {
+	if errors.Is(err, berrors.ErrTimeout) {
+		return fmt.Errorf("%s the state file %s: it is locked: does another vpc-ipamd run?", doing, path)
+	}
+	return fmt.Errorf("%s the state file %s: %w%s", doing, path, err, nextStep(err))
+}
+
+// readable reads every record. The recover is for what bbolt's own assertions
+// find and the look at the pages did not.
+func (s *Store) readable() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("bbolt: %v", r)
+		}
+	}()
+	if fresh, err := s.fresh(); fresh || err != nil {
+		return err
+	}
+	if _, _, err := s.Load(); err != nil {
+		return err
+	}
+	if _, err := s.Seeded(); err != nil {
+		return err
+	}
+	_, err = s.Intents()
+	return err
+}
+
+// fresh tells whether the file has nothing yet. The buckets that were made
+// together must be there together: the name of one may be what is damaged.
+func (s *Store) fresh() (fresh bool, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		first, _ := tx.Cursor().First()
+		fresh = first == nil
+		if !fresh && (tx.Bucket([]byte(heldBucket)) == nil || tx.Bucket([]byte(freedBucket)) == nil) {
+			return fmt.Errorf("it has the bucket %q, and not both of %s and %s", first, heldBucket, freedBucket)
+		}
+		return nil
+	})
+	return fresh, err
 }
 
 // prepare makes the buckets. A file that has them is not written to: on a full
@@ -119,7 +182,7 @@ func (s *Store) Load() (held []pool.Allocation, freed map[netip.Addr]time.Time, 
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		if err := tx.Bucket([]byte(heldBucket)).ForEach(func(k, v []byte) error {
 			var a pool.Allocation
-			if err := json.Unmarshal(v, &a); err != nil {
+			if err := unseal(string(k), v, &a); err != nil {
 				return fmt.Errorf("allocation %s: %w", k, err)
 			}
 			held = append(held, a)
@@ -157,7 +220,7 @@ func (s *Store) Hold(a pool.Allocation) error {
 }
 
 func putHeld(tx *bbolt.Tx, a pool.Allocation) error {
-	raw, err := json.Marshal(a)
+	raw, err := seal(a.Attachment.Alias(), a)
 	if err != nil {
 		return err
 	}
