@@ -1,5 +1,5 @@
 // Command vpcctl is the operator's command line on a node: what vpc-ipamd has,
-// and whether it serves.
+// whether it serves, and how the chain gets onto the node.
 package main
 
 import (
@@ -18,11 +18,13 @@ import (
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 )
 
-const usage = `vpcctl shows what vpc-ipamd does on this node.
+const usage = `vpcctl shows what vpc-ipamd does on this node, and installs the chain there.
 
   vpcctl status [--json]   does it serve? exit 0 yes, 3 with something wrong, 4 no, 1 it does not answer
   vpcctl pool [--json]     ENIs, addresses, who holds them
   vpcctl snat [--json]     whose outbound NAT is kept, how often it was repaired
+
+  vpcctl install [flags]   put the chain onto this node; --help lists the flags, --dry-run says what would be done
 
   --socket PATH            of vpc-ipamd
 `
@@ -34,7 +36,7 @@ const (
 )
 
 func main() {
-	code, err := run(os.Args[1:], os.Stdout)
+	code, err := run(os.Args[1:], os.Getenv, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "vpcctl:", err)
 		code = 1
@@ -42,10 +44,13 @@ func main() {
 	os.Exit(code)
 }
 
-func run(args []string, out io.Writer) (int, error) {
+func run(args []string, getenv func(string) string, out io.Writer) (int, error) {
 	if len(args) == 0 || args[0] == "help" || args[0] == "--help" {
 		_, err := fmt.Fprint(out, usage)
 		return 0, err
+	}
+	if args[0] == "install" {
+		return doInstall(args[1:], getenv, out)
 	}
 	fs := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	fs.SetOutput(io.Discard)

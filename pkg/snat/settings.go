@@ -57,6 +57,9 @@ func Keys() []Key {
 	}
 }
 
+// Check says why text cannot be the setting's value, or nil.
+func (k Key) Check(text string) error { return k.set(&Settings{}, text) }
+
 // Texts are settings as an operator writes them, by Key.Name.
 type Texts map[string]string
 

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/install"
+	"github.com/vpcchain/vpcchain/pkg/ipamapi"
+)
+
+// daemon asks vpc-ipamd whether it serves.
+type daemon struct{ c ipamapi.IPAMClient }
+
+func (d daemon) Status(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	r, err := d.c.Status(ctx, &ipamapi.StatusRequest{})
+	if err != nil {
+		return fmt.Errorf("it does not answer: %w", err)
+	}
+	if r.GetState() == ipamapi.StatusReply_STATE_UNAVAILABLE {
+		return fmt.Errorf("it cannot serve: %s", r.GetReason())
+	}
+	return nil
+}
+
+// self is the directory of this binary: the plugins usually lie beside it.
+func self() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "/"
+	}
+	return filepath.Dir(path)
+}
+
+func doInstall(args []string, getenv func(string) string, out io.Writer) (int, error) {
+	s, err := install.Parse(args, getenv, self())
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(out, "vpcctl install puts the chain onto this node. Flags, the variables that stand for them, defaults:")
+		return 0, install.Usage(out, install.Options(self()))
+	}
+	if err != nil {
+		return 2, fmt.Errorf("%w; `vpcctl install --help` lists the flags", err)
+	}
+	plan, err := install.New(s)
+	if err != nil {
+		return 1, err
+	}
+	if s.DryRun {
+		fmt.Fprint(out, plan)
+		return 0, nil
+	}
+	conn, err := grpc.NewClient("unix:"+s.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return 1, err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := plan.Apply(ctx, daemon{ipamapi.NewIPAMClient(conn)}, func(what string) { fmt.Fprintln(out, what) }); err != nil {
+		return 1, err
+	}
+	for _, n := range plan.Notes {
+		fmt.Fprintln(out, "note:", n)
+	}
+	return 0, nil
+}
