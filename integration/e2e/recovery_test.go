@@ -122,3 +122,58 @@ func TestReadOnlyStateDirectory(t *testing.T) {
 		t.Errorf("it says %s", log)
 	}
 }
+
+// The daemon restarts on a full disk: it serves what it can, says what is wrong,
+// and is all right as soon as there is space.
+func TestRestartOnAFullDisk(t *testing.T) {
+	l := up(t, "")
+	ctx := t.Context()
+	exec := func(args ...string) {
+		t.Helper()
+		if _, err := l.Exec(ctx, "node-a", args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("sh", "-c", "mkdir -p /run/vpc-cni && mount -t tmpfs -o size=512k tmpfs /run/vpc-cni")
+	env := []string{"IP_COOLDOWN_PERIOD=1"}
+	d := daemon(t, l, "node-a", env...)
+	conflist(t, l, "node-a", chain)
+	p, err := l.AddPod(ctx, "node-a", "vpc", "pod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = d.Stop(syscall.SIGKILL)
+	exec("sh", "-c", "! dd if=/dev/zero of=/run/vpc-cni/filler bs=4k")
+	if d, err = l.Start("node-a", env, l.Bin("vpc-ipamd")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Stop(syscall.SIGKILL) })
+	status := func(want string, limit time.Duration) {
+		t.Helper()
+		wait, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		err := lab.Poll(wait, func() error {
+			out, _ := l.Exec(wait, "node-a", l.Bin("vpcctl"), "status") // its exit status tells the same
+			if !strings.Contains(out, want) {
+				return fmt.Errorf("STATUS says %q, want %q\n%s", out, want, d.Log())
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	status("free space in /run/vpc-cni", 10*time.Second)
+	if _, err := l.CNITool(ctx, "check", p); err != nil {
+		t.Errorf("CHECK: %v", err)
+	}
+	if err := l.Ping(ctx, lab.HostEnd("node-b"), p.Addr); err != nil {
+		t.Errorf("the pod is cut off: %v", err)
+	}
+	if err := l.DelPod(ctx, p); err != nil {
+		t.Errorf("DEL: %v", err)
+	}
+	exec("rm", "/run/vpc-cni/filler")
+	status("serving", 20*time.Second)
+	clean(t, l, "node-a")
+}

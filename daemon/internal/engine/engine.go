@@ -119,15 +119,17 @@ type Engine struct {
 	look     looking
 	doubts   doubts
 	record   error // of the last allocation that could not be recorded
-	intents  *intent.Keeper
-	branches *trunking.Manager // nil: the daemon gives none
-	trunk    trunkState
-	links    map[string]hostnet.Link
-	primary  hostnet.Link
-	degraded []string
-	sizing   sizing
-	plan     []string     // what the loop does next, in words
-	released []netip.Addr // whose tracked connections are still there
+	// unwritten is why the plugins do not have the newest node facts.
+	unwritten error
+	intents   *intent.Keeper
+	branches  *trunking.Manager // nil: the daemon gives none
+	trunk     trunkState
+	links     map[string]hostnet.Link
+	primary   hostnet.Link
+	degraded  []string
+	sizing    sizing
+	plan      []string     // what the loop does next, in words
+	released  []netip.Addr // whose tracked connections are still there
 
 	wake    chan struct{}
 	status  atomic.Pointer[Status]

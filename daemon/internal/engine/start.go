@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
-	"github.com/vpcchain/vpcchain/pkg/nodefacts"
 	"github.com/vpcchain/vpcchain/pkg/spool"
 )
 
@@ -56,7 +55,11 @@ func (e *Engine) Start(ctx context.Context) error {
 		return fmt.Errorf("setting up the node's network: %w", err)
 	}
 	if err := e.writeFacts(); err != nil {
-		return err
+		if !diskFull(err) {
+			return err
+		}
+		// Pods that end free space; meanwhile the plugins have the facts of before, and STATUS tells.
+		e.Log.Warn("starting without new node facts", "error", err)
 	}
 	e.replaySpool()
 	e.updateStatus()
@@ -97,19 +100,6 @@ func (e *Engine) discover(ctx context.Context) error {
 	e.measure()
 	e.believe(enis, time.Now())
 	return nil
-}
-
-// writeFacts tells the plugins what the node is.
-func (e *Engine) writeFacts() error {
-	e.mu.Lock()
-	primary, node := e.primary, e.node
-	trunk, mode := e.trunkFacts()
-	e.mu.Unlock()
-	return nodefacts.Write(e.factsPath(), nodefacts.Facts{
-		InstanceID: node.InstanceID, PrimaryIP: node.PrimaryIP, PrimaryMAC: node.PrimaryMAC, PrimaryLink: primary.Name,
-		PrimaryMTU: primary.MTU, VPCCIDRs: node.VPCCIDRs, VethPrefix: e.Config.VethPrefix, SNAT: e.Config.SNAT,
-		Trunk: trunk, EnforcingMode: mode,
-	})
 }
 
 // replaySpool carries out the releases that plugins could not deliver. It keeps

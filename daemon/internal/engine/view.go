@@ -48,7 +48,7 @@ func (e *Engine) judge(now time.Time) Status {
 		}
 	}
 	wrong := append(e.lost(e.pool.Snapshot(now)), e.degraded...)
-	for _, err := range []error{e.record, e.Store.Trouble()} {
+	for _, err := range []error{e.record, e.unwritten, e.Store.Trouble()} {
 		if err != nil {
 			wrong = append(wrong, err.Error())
 		}
