@@ -6,7 +6,7 @@ BIN := $(CURDIR)/bin
 # Static, stripped and the same from every directory; grpcnotrace leaves out
 # grpc's trace pages and with them html/template, 2.5 MB of each binary.
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -tags grpcnotrace
-COMMANDS := plugins/vpc-ipam plugins/vpc-veth plugins/vpc-snat daemon/vpc-ipamd daemon/vpcctl \
+COMMANDS := plugins/vpc-ipam plugins/vpc-veth plugins/vpc-snat plugins/vpc-sgpp daemon/vpc-ipamd daemon/vpcctl \
             integration/vpcsim integration/demo integration/probe integration/bench integration/bench/empty
 LINT := $(BIN)/tools/golangci-lint
 SUM := $(BIN)/tools/testsum
@@ -32,7 +32,7 @@ test: packages-test build $(LINT) $(SUM) ## Lint, unit, kernel and end-to-end te
 	$(SUM) -step verify $(STATE) $(MAKE) --no-print-directory verify; \
 	$(SUM) -race $(STATE) $(UNIT); \
 	$(SUM) -vm $(VM) $(STATE) ./...; \
-	$(SUM) -p 1 $(STATE) ./integration/targets ./integration/conformance ./integration/e2e; \
+	$(SUM) -p 1 $(STATE) ./integration/targets ./integration/conformance ./integration/e2e ./integration/schedules; \
 	echo "$$((SECONDS - start)) s"; \
 	$(SUM) -close $(STATE)
 
@@ -82,7 +82,7 @@ verify: ## Check that formatting, go.mod and the generated code are up to date a
 	  out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; protoc -I pkg/ipamapi --go_out=$$out --go_opt=paths=source_relative \
 	  --go-grpc_out=$$out --go-grpc_opt=paths=source_relative ipam.proto && diff -r -x '*.proto' -x doc.go $$out pkg/ipamapi; fi
 	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; cp -r go.mod go.sum pkg plugins $$out/; \
-	for p in vpc-veth vpc-ipam vpc-snat; do $(BUILD) -o $$out/a ./plugins/$$p; (cd $$out && $(BUILD) -o $$out/b ./plugins/$$p); \
+	for p in vpc-veth vpc-ipam vpc-snat vpc-sgpp; do $(BUILD) -o $$out/a ./plugins/$$p; (cd $$out && $(BUILD) -o $$out/b ./plugins/$$p); \
 	cmp $$out/a $$out/b || { echo "$$p differs between directories"; exit 1; }; done
 
 .PHONY: generate

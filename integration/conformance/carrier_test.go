@@ -64,4 +64,3 @@ func sendOne(path string) (dropped uint64, err error) {
 	})
 	return dropped, err
 }
-
