@@ -234,7 +234,7 @@ func TestIPAMParallel(t *testing.T) {
 
 // The example configuration of each plugin's README runs as it stands.
 func TestREADMEConfigurations(t *testing.T) {
-	for _, plugin := range []string{"vpc-ipam", "vpc-veth", "vpc-snat"} {
+	for _, plugin := range []string{"vpc-ipam", "vpc-veth", "vpc-snat", "vpc-sgpp"} {
 		raw, err := os.ReadFile(filepath.Join("../../plugins", plugin, "README.md"))
 		if err != nil {
 			t.Fatal(err)

@@ -26,7 +26,11 @@ type kernel interface {
 type Keeper struct {
 	kernel kernel
 	lock   func(how int) (unlock func(), err error)
+	close  func()
 }
+
+// Close closes the sockets.
+func (k *Keeper) Close() { k.close() }
 
 // lockFile is in the directory of the node facts.
 const lockFile = "sgpp.lock"
@@ -38,7 +42,7 @@ func Open(dir string) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keeper{kernel: h, lock: func(how int) (func(), error) { return flock(dir, how) }}, nil
+	return &Keeper{kernel: h, lock: func(how int) (func(), error) { return flock(dir, how) }, close: h.nl.Close}, nil
 }
 
 // flock keeps other users of the directory out until unlock. The kernel lets go of

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,6 +192,8 @@ type pod struct {
 	vlan int
 	addr string
 	prev *types100.Result // of vpc-ipam, then of the chain
+
+	container string // its id; empty: by the name
 }
 
 func branchMAC(vlan int) string { return fmt.Sprintf("02:00:00:01:%02x:%02x", vlan>>8, vlan&255) }
@@ -222,7 +225,15 @@ func (l *lab) pod(name string, vlan int) *pod {
 	return p
 }
 
-func (p *pod) id() string { return "c-" + p.name }
+func (p *pod) id() string { return cmp.Or(p.container, "c-"+p.name) }
+
+// fromENI is what vpc-ipam gives a pod without a branch.
+func fromENI(addr string) *types100.Result {
+	return &types100.Result{
+		CNIVersion: "1.0.0", Interfaces: []*types100.Interface{{Name: "eni-0first", Mac: "02:00:00:00:00:01", Mtu: 9001}},
+		IPs: []*types100.IPConfig{{Interface: new(0), Address: *ipNet(addr + "/32"), Gateway: net.ParseIP(router)}},
+	}
+}
 
 func (p *pod) hostVeth() string { return vpcnet.HostVethName("eni", "default", p.name, p.id(), "eth0") }
 
@@ -379,8 +390,7 @@ func (l *lab) tagged(vlan int) uint64 {
 }
 
 func code(err error) uint {
-	var cniErr *types.Error
-	if errors.As(err, &cniErr) {
+	if cniErr, ok := errors.AsType[*types.Error](err); ok {
 		return cniErr.Code
 	}
 	return 0

@@ -1,8 +1,8 @@
 // Command vpc-sgpp is the CNI plugin for pods with security groups of their own:
 // it makes the VLAN link of the branch ENI that prevResult announces, the rules
 // and routes by which the pod uses it, and brings the pod's host veth up. It
-// talks to nobody and never enters the pod. A pod without a branch ENI passes
-// through untouched.
+// talks to nobody and changes nothing inside the pod. A pod without a branch ENI
+// passes through untouched.
 package main
 
 import (

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
@@ -28,6 +29,9 @@ func TestVLANStrictPackets(t *testing.T) {
 	l := newLab(t, "strict")
 	a := l.pod("a", 101).add("vpc-veth", "vpc-snat", "vpc-sgpp")
 	b := l.pod("b", 155).add("vpc-veth", "vpc-snat", "vpc-sgpp")
+	if state := b.ns.link("eth0").Attrs().OperState; state != netlink.OperUp {
+		t.Errorf("the pod's end is %s after ADD: its first packets are dropped", state)
+	}
 	for _, s := range []*space{l.node, l.router, a.ns, b.ns} {
 		s.listen(port)
 	}

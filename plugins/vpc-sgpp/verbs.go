@@ -7,8 +7,11 @@ import (
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/vpcchain/vpcchain/pkg/carrier"
 	"github.com/vpcchain/vpcchain/pkg/cnierr"
 	"github.com/vpcchain/vpcchain/pkg/netconf"
 	"github.com/vpcchain/vpcchain/pkg/sgpp"
@@ -31,18 +34,20 @@ func doAdd(args *skel.CmdArgs) error {
 		return err
 	}
 	if a != nil {
-		if err := netconf.RefuseHostNetns(args.Netns); err != nil {
-			return err
-		}
-		if err := c.addBranch(a); err != nil {
+		if err := c.addBranch(a, args); err != nil {
 			return err
 		}
 	}
 	return types.PrintResult(prev, c.version)
 }
 
-func (c conf) addBranch(a *announced) error {
+// addBranch makes the branch, and ends when the pod can send.
+func (c conf) addBranch(a *announced, args *skel.CmdArgs) error {
 	b, n, err := c.complete(a)
+	if err != nil {
+		return err
+	}
+	pod, err := openPod(args.Netns)
 	if err != nil {
 		return err
 	}
@@ -50,7 +55,11 @@ func (c conf) addBranch(a *announced) error {
 	if err != nil {
 		return err
 	}
-	err = k.Add(b, n)
+	if err = k.Add(b, n); err == nil {
+		if err = carrier.Await(pod, args.IfName); err != nil {
+			err = errors.Join(err, k.Del(sgpp.Leaving{ContainerID: args.ContainerID, IfName: args.IfName, Branch: b}))
+		}
+	}
 	switch {
 	case errors.Is(err, sgpp.ErrTaken):
 		return cnierr.As(cnierr.IO, err)
@@ -58,6 +67,21 @@ func (c conf) addBranch(a *announced) error {
 		return cnierr.As(cnierr.TryAgain, err)
 	}
 	return cnierr.As(cnierr.IO, err)
+}
+
+func openPod(path string) (netlinksafe.Handle, error) {
+	if err := netconf.RefuseHostNetns(path); err != nil {
+		return netlinksafe.Handle{}, err
+	}
+	fd, err := netns.GetFromPath(path)
+	if err != nil {
+		return netlinksafe.Handle{}, cnierr.New(cnierr.Netns, "opening network namespace %s: %w", path, err)
+	}
+	h, err := netlinksafe.NewHandleAt(fd, unix.NETLINK_ROUTE)
+	if err != nil {
+		return h, cnierr.New(cnierr.Netns, "opening netlink in %s: %w", path, err)
+	}
+	return h, nil
 }
 
 // complete adds to what prevResult tells what the conflist and the node facts do.

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/vpcchain/vpcchain/pkg/carrier"
 	"github.com/vpcchain/vpcchain/pkg/cnierr"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
@@ -69,7 +70,7 @@ func (k *kernel) apply(p *plan) (routed bool, err error) {
 	if err = k.configureHost(p, host.Attrs().Index); err != nil || p.branch {
 		return routed, err // vpc-sgpp brings a branch pod's link up
 	}
-	return routed, k.awaitCarrier(p.attachment.IfName)
+	return routed, carrier.Await(k.pod, p.attachment.IfName)
 }
 
 // replaced is the error of an ADD whose pair another sandbox of the same pod
@@ -137,7 +138,27 @@ func (k *kernel) clearName(p *plan) error {
 	if l.Type() != "veth" || !ours && !half {
 		return cnierr.New(cnierr.IO, "link %s exists and is not this plugin's (%s, alias %q): remove or rename it", p.hostVeth, l.Type(), l.Attrs().Alias)
 	}
-	return k.remove(l.Attrs().Index)
+	if err := k.remove(l.Attrs().Index); err != nil {
+		return err
+	}
+	return k.forgetBranch(p.hostVeth)
+}
+
+// forgetBranch removes rules by which an old sandbox of the pod used a branch ENI
+// (vpc-sgpp's, whose DEL is late): they name the link, and would take the packets
+// of the one that gets the name now.
+func (k *kernel) forgetBranch(name string) error {
+	r := netlink.NewRule() // of any table
+	r.Family, r.Priority, r.IifName, r.Protocol = netlink.FAMILY_V4, vpcnet.RuleBranch, name, vpcnet.RouteProtocol
+	for {
+		err := k.host.RuleDel(r)
+		if errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("removing rule %d of %s: %w", vpcnet.RuleBranch, name, err)
+		}
+	}
 }
 
 // remove deletes a link by index; the kernel drops its routes, addresses and

@@ -1,9 +1,11 @@
-package main
+// Package carrier waits for the end of a pod's link to take packets.
+package carrier
 
 import (
 	"fmt"
 	"time"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/vishvananda/netlink"
 )
 
@@ -12,14 +14,16 @@ import (
 // error. The worker takes microseconds, but it queues for RTNL with every other
 // change of links on the node, and for a processor.
 const (
-	carrierLimit = time.Second // after it the pod's first packets may be lost, which is no reason to fail an ADD
-	carrierEvery = 200 * time.Microsecond
+	limit = time.Second // after it the pod's first packets may be lost, which is no reason to fail an ADD
+	every = 200 * time.Microsecond
 )
 
-// awaitCarrier waits until the pod's end takes packets.
-func (k *kernel) awaitCarrier(name string) error {
-	for end := time.Now().Add(carrierLimit); ; time.Sleep(carrierEvery) {
-		l, err := k.pod.LinkByName(name)
+// Await waits, for a second at most, until the link takes packets. The handle is
+// one in the pod's network namespace. The plugin that brings the host's end up
+// calls it last.
+func Await(pod netlinksafe.Handle, name string) error {
+	for end := time.Now().Add(limit); ; time.Sleep(every) {
+		l, err := pod.LinkByName(name)
 		if err != nil {
 			return fmt.Errorf("finding %s in the pod: %w", name, err)
 		}
