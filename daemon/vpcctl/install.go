@@ -76,3 +76,26 @@ func doInstall(args []string, getenv func(string) string, out io.Writer) (int, e
 	}
 	return 0, nil
 }
+
+const uninstallUsage = `vpcctl uninstall takes the chain off this node: conflist, kernel objects, sysctls, plugins, state. Stop vpc-ipamd first.
+ENIs stay attached: they end with the instance. Flags:
+  --bin-dir DIR     the runtime's directory of plugins, with the record of the installation (/opt/cni/bin, or $HOST_CNI_BIN_PATH)
+  --state-dir DIR   of vpc-ipamd (/run/vpc-cni)
+  --force           while pods run: they lose their network
+  --dry-run         say what would be done
+`
+
+func doUninstall(args []string, getenv func(string) string, out io.Writer) (int, error) {
+	r, err := install.ParseRemoval(args, getenv)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(out, uninstallUsage)
+		return 0, nil
+	}
+	if err != nil {
+		return 2, fmt.Errorf("%w; `vpcctl uninstall --help` lists the flags", err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	err = install.Uninstall(ctx, r, install.Node{StateDir: r.StateDir}, install.StateFile{Dir: r.StateDir}, func(what string) { fmt.Fprintln(out, what) })
+	return 0, err
+}

@@ -25,6 +25,7 @@ const usage = `vpcctl shows what vpc-ipamd does on this node, and installs the c
   vpcctl snat [--json]     whose outbound NAT is kept, how often it was repaired
 
   vpcctl install [flags]   put the chain onto this node; --help lists the flags, --dry-run says what would be done
+  vpcctl uninstall [flags] take it off again, with every kernel object; refuses while pods run
 
   --socket PATH            of vpc-ipamd
 `
@@ -49,8 +50,11 @@ func run(args []string, getenv func(string) string, out io.Writer) (int, error) 
 		_, err := fmt.Fprint(out, usage)
 		return 0, err
 	}
-	if args[0] == "install" {
+	switch args[0] {
+	case "install":
 		return doInstall(args[1:], getenv, out)
+	case "uninstall":
+		return doUninstall(args[1:], getenv, out)
 	}
 	fs := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	fs.SetOutput(io.Discard)

@@ -23,6 +23,8 @@ type Lab struct {
 	name string
 	// NodeState is the directory that an instance sees as /run, by node.
 	dir string
+	// CNIPath is where cnitool finds the plugins; empty: the built binaries.
+	CNIPath string
 }
 
 // Up starts the simulation called name with the topology file, or the default

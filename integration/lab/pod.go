@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -54,7 +55,7 @@ func (l *Lab) DelNetns(ctx context.Context, node, name string) error {
 // CNITool runs the real cnitool with verb for the pod and returns what it prints.
 func (l *Lab) CNITool(ctx context.Context, verb string, p Pod) (string, error) {
 	env := []string{
-		"CNI_PATH=" + l.bin + ":" + filepath.Join(l.bin, "cni"),
+		"CNI_PATH=" + cmp.Or(l.CNIPath, l.bin+":"+filepath.Join(l.bin, "cni")),
 		"NETCONFPATH=" + confDir,
 		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=" + p.Name,
 	}

@@ -93,7 +93,7 @@ func (k *Keeper) repair(s Settings) ([]string, error) {
 			return wrong, fmt.Errorf("the kernel did not take the SNAT rules: %s", left[0])
 		}
 	}
-	if err := staleRules(s); err != nil {
+	if _, err := staleRules(s, false); err != nil {
 		return wrong, err
 	}
 	return wrong, k.remember(s, m, o)
@@ -217,21 +217,26 @@ func ensureRule(s Settings) (added bool, err error) {
 	return false, nil
 }
 
-// staleRules deletes rules 1024 of ours for a mark that is no more.
-func staleRules(s Settings) error {
+// staleRules deletes rules 1024 of ours for a mark that is no more, and says
+// which; with dry it only says.
+func staleRules(s Settings, dry bool) (stale []string, err error) {
 	have, err := netlink.RuleListFiltered(netlink.FAMILY_V4, &netlink.Rule{Priority: vpcnet.RuleMark}, netlink.RT_FILTER_PRIORITY) //nolint:forbidigo // a handful, and only when something was wrong
 	if err != nil {
-		return fmt.Errorf("listing rules: %w", err)
+		return nil, fmt.Errorf("listing rules: %w", err)
 	}
 	for _, r := range have {
 		if r.Protocol != vpcnet.RouteProtocol || r.Mark == s.Mark {
 			continue
 		}
+		stale = append(stale, fmt.Sprintf("rule %d: fwmark %#x lookup main", vpcnet.RuleMark, r.Mark))
+		if dry {
+			continue
+		}
 		if err := netlink.RuleDel(kernelRule(r.Mark)); err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("deleting rule %d of mark %#x: %w", vpcnet.RuleMark, r.Mark, err)
+			return stale, fmt.Errorf("deleting rule %d of mark %#x: %w", vpcnet.RuleMark, r.Mark, err)
 		}
 	}
-	return nil
+	return stale, nil
 }
 
 func checkRule(s Settings) error {

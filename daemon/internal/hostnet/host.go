@@ -184,6 +184,10 @@ func (h *Host) run(s step) (done bool, err error) {
 		return ignore(h.nl.RouteDel(s.route.toKernel()), unix.ESRCH)
 	case addRule:
 		return ignore(h.nl.RuleAdd(s.rule.toKernel()), unix.EEXIST)
+	case setDown:
+		return ignore(h.nl.LinkSetDown(dev), unix.ENODEV)
+	case delLink:
+		return ignore(h.nl.LinkDel(dev), unix.ENODEV)
 	default:
 		return h.delRule(s.rule)
 	}

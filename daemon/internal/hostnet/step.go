@@ -22,6 +22,8 @@ const (
 	delRoute
 	addRule
 	delRule
+	setDown
+	delLink
 )
 
 // step is one change to the kernel. Which fields count depends on the verb.
@@ -62,6 +64,10 @@ func (s step) String() string {
 		return "route del " + s.route.String()
 	case addRule:
 		return "rule add " + s.rule.String()
+	case setDown:
+		return fmt.Sprintf("link set %s down", s.link.Name)
+	case delLink:
+		return fmt.Sprintf("link del %s of %s", s.link.Name, s.link.Alias)
 	default:
 		return "rule del " + s.rule.String()
 	}

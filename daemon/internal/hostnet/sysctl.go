@@ -30,16 +30,27 @@ func readSysctls(k kernel, primaryMAC string) (map[string]string, error) {
 	}
 	values := make(map[string]string, len(paths))
 	for _, p := range paths {
-		raw, err := os.ReadFile(filepath.Join(procSys, p)) //nolint:gosec // one of two paths of this file
+		value, err := readSysctlAt(p)
 		if errors.Is(err, fs.ErrNotExist) && p != ipForward {
 			continue // the link went meanwhile
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading sysctl: %w", err)
 		}
-		values[p] = strings.TrimSpace(string(raw))
+		values[p] = value
 	}
 	return values, nil
+}
+
+// isRPFilter tells whether path is that of a link.
+func isRPFilter(path string) bool {
+	link := strings.TrimSuffix(strings.TrimPrefix(path, "net/ipv4/conf/"), "/rp_filter")
+	return link != "" && !strings.Contains(link, "/") && path == rpFilter(link)
+}
+
+func readSysctlAt(path string) (string, error) {
+	raw, err := os.ReadFile(filepath.Join(procSys, path)) //nolint:gosec // a path of this file
+	return strings.TrimSpace(string(raw)), err
 }
 
 func writeSysctl(path, value string) error {

@@ -20,6 +20,7 @@ const recordFile = ".vpcchain.json"
 // record is what an installation leaves for the next one and for uninstall.
 type record struct {
 	Plugins   []string `json:"plugins"`
+	Replaced  []string `json:"replaced,omitempty"` // of Plugins, those that another's file is kept of
 	ConfDir   string   `json:"confDir"`
 	Conflist  string   `json:"conflist"`
 	Network   string   `json:"network"`

@@ -97,7 +97,7 @@ func plan(s Settings, n node) (Plan, error) {
 	}
 	var p Plan
 	for _, name := range names {
-		if f := n.plugins[name]; f.exists && !f.kept && !slices.Contains(ours(), name) && !slices.Contains(n.record.Plugins, name) {
+		if n.replaces(name) && !n.plugins[name].kept {
 			p.add(step{verb: keep, path: filepath.Join(s.BinDir, name)})
 		}
 	}
@@ -147,17 +147,27 @@ func (s Settings) copied(n node) ([]string, error) {
 	return out, errors.Join(errs...)
 }
 
+// replaces tells whether the plugin takes the place of one that is not ours.
+func (n node) replaces(name string) bool {
+	f := n.plugins[name]
+	return (f.exists || f.kept) && !slices.Contains(ours(), name) && !slices.Contains(n.record.Plugins, name)
+}
+
 // newRecord is what is ours after the installation. What was once ours stays in
 // it: pods that were made with a plugin need it for their DEL.
 func newRecord(s Settings, n node) ([]byte, error) {
-	r := record{ConfDir: s.ConfDir, Conflist: s.File, Network: s.Network.Name, TablesDir: s.TablesDir, Plugins: slices.Clone(n.record.Plugins)}
+	r := record{ConfDir: s.ConfDir, Conflist: s.File, Network: s.Network.Name, TablesDir: s.TablesDir, Plugins: slices.Clone(n.record.Plugins), Replaced: slices.Clone(n.record.Replaced)}
 	for name, f := range n.plugins {
 		mine := f.source != "" && (!f.exists || !f.same || slices.Contains(ours(), name))
 		if mine && (name != loopback || !f.exists) && !slices.Contains(r.Plugins, name) {
 			r.Plugins = append(r.Plugins, name)
+			if n.replaces(name) {
+				r.Replaced = append(r.Replaced, name)
+			}
 		}
 	}
 	slices.Sort(r.Plugins)
+	slices.Sort(r.Replaced)
 	for _, name := range slices.Concat(n.record.Retired, s.Retire) {
 		if name != s.File && (slices.Contains(n.record.Retired, name) || slices.Contains(n.confs, name)) && !slices.Contains(r.Retired, name) {
 			r.Retired = append(r.Retired, name)

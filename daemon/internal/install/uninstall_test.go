@@ -1,0 +1,193 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+// fakeNode is kernel and books of a node.
+type fakeNode struct {
+	pods, held []vpcnet.Attachment
+	running    bool
+	objects    []string
+	broken     error
+	locked     bool
+}
+
+func (f *fakeNode) Pods(context.Context) ([]vpcnet.Attachment, error) { return f.pods, nil }
+
+func (f *fakeNode) Remove(_ context.Context, pods, dry bool) ([]string, error) {
+	was := slices.Clone(f.objects)
+	if f.broken != nil {
+		return nil, f.broken
+	}
+	if !dry {
+		f.objects = nil
+		if pods {
+			f.pods = nil
+		}
+	}
+	return was, nil
+}
+
+func (f *fakeNode) Take() ([]vpcnet.Attachment, func() error, error) {
+	if f.running {
+		return nil, nil, errors.New("locked: stop vpc-ipamd first")
+	}
+	f.locked = true
+	return f.held, func() error { f.locked = false; return nil }, nil
+}
+
+// files are those of the node, with their content.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		rest := strings.TrimPrefix(path, dir)
+		if err != nil || e.IsDir() || strings.HasPrefix(rest, "/src") {
+			return err
+		}
+		out[rest] = get(t, path)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// installedTree is a node that the chain is installed on, and its files of before.
+func installedTree(t *testing.T) (dir string, before map[string]string, r Removal) {
+	t.Helper()
+	dir, flags := tree(t, all...)
+	place(t, dir+"/bin/portmap", "old portmap", 0o755)
+	place(t, dir+"/bin/tuning", "old tuning", 0o755)
+	place(t, dir+"/net.d/10-aws.conflist", "{}", 0o644)
+	place(t, dir+"/rt/other.conf", "7 seven", 0o644)
+	before = files(t, dir)
+	if _, err := install(t, fakeDaemon{}, append(flags, "--retire=10-aws.conflist")...); err != nil {
+		t.Fatal(err)
+	}
+	place(t, dir+"/run/ipamd.db", "", 0o600)
+	place(t, dir+"/run/node.json", "{}", 0o600)
+	place(t, dir+"/run/spool/release", "{}", 0o600)
+	return dir, before, Removal{BinDir: dir + "/bin", StateDir: dir + "/run"}
+}
+
+func take(t *testing.T, r Removal, f *fakeNode) (said string, err error) {
+	t.Helper()
+	var lines []string
+	err = Uninstall(t.Context(), r, f, f, func(what string) { lines = append(lines, what) })
+	if f.locked {
+		t.Error("the books stay locked")
+	}
+	return strings.Join(lines, "\n"), err
+}
+
+func TestUninstall(t *testing.T) {
+	dir, before, r := installedTree(t)
+	f := &fakeNode{objects: []string{"rule del 512"}}
+	r.DryRun = true
+	during := files(t, dir)
+	dry, err := take(t, r, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(during, files(t, dir)); diff != "" || len(f.objects) == 0 {
+		t.Errorf("the dry run changed\n%s", diff)
+	}
+	r.DryRun = false
+	said, err := take(t, r, f)
+	if err != nil || said != dry {
+		t.Errorf("did\n%s\nnot\n%s\n%v", said, dry, err)
+	}
+	golden(t, "uninstall", strings.ReplaceAll(said, dir, "")+"\n")
+	if diff := cmp.Diff(before, files(t, dir)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	if said, err = take(t, r, f); err != nil || !strings.HasPrefix(said, "note: ") || strings.Contains(said, "\n") {
+		t.Errorf("the second time: %s, %v", said, err)
+	}
+}
+
+func TestUninstallRefuses(t *testing.T) {
+	pod := vpcnet.Attachment{Network: "vpc", ContainerID: "c1", IfName: "eth0"}
+	for want, f := range map[string]*fakeNode{
+		"stop vpc-ipamd first":               {running: true},
+		"1 pods use this chain (vpc/c1/eth0": {pods: []vpcnet.Attachment{pod}, held: []vpcnet.Attachment{pod}},
+		"(ptp/c1/eth0":                       {held: []vpcnet.Attachment{{Network: "ptp", ContainerID: "c1", IfName: "eth0"}}},
+		", …)":                               {pods: make([]vpcnet.Attachment, 6), held: make([]vpcnet.Attachment, 6)},
+	} {
+		dir, _, r := installedTree(t)
+		during := files(t, dir)
+		if _, err := take(t, r, f); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error %v lacks %q", err, want)
+		}
+		if diff := cmp.Diff(during, files(t, dir)); diff != "" {
+			t.Errorf("%s: changed\n%s", want, diff)
+		}
+		r.DryRun = true
+		if said, err := take(t, r, f); err != nil || !strings.Contains(said, want) {
+			t.Errorf("a dry run says %s, %v", said, err)
+		}
+	}
+	_, _, r := installedTree(t)
+	r.Force = true
+	f := &fakeNode{pods: []vpcnet.Attachment{pod}, objects: []string{"link"}}
+	if _, err := take(t, r, f); err != nil || len(f.pods) > 0 {
+		t.Errorf("by force: %v, %v", f.pods, err)
+	}
+}
+
+// What fails does not keep the rest, and the second call finds it.
+func TestUninstallGoesOn(t *testing.T) {
+	dir, before, r := installedTree(t)
+	f := &fakeNode{broken: errors.New("netlink is tired"), objects: []string{"rule del 512"}}
+	if _, err := take(t, r, f); !errors.Is(err, f.broken) {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := os.Stat(dir + "/bin/vpc-veth"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the plugin is there: %v", err)
+	}
+	f.broken = nil
+	if _, err := take(t, r, f); err != nil || len(f.objects) > 0 {
+		t.Errorf("the second time: %v, left %v", err, f.objects)
+	}
+	if diff := cmp.Diff(before, files(t, dir)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+// A stock daemon that writes its conflist again keeps the new one.
+func TestUninstallLeavesWhatCameBack(t *testing.T) {
+	dir, before, r := installedTree(t)
+	place(t, dir+"/net.d/10-aws.conflist", "newer", 0o644)
+	before["/net.d/10-aws.conflist"] = "newer"
+	if _, err := take(t, r, &fakeNode{}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, files(t, dir)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+func TestParseRemoval(t *testing.T) {
+	r, err := ParseRemoval([]string{"--force"}, environment(map[string]string{"HOST_CNI_BIN_PATH": "/host/opt/cni/bin"}))
+	if want := (Removal{BinDir: "/host/opt/cni/bin", StateDir: "/run/vpc-cni", Force: true}); err != nil || r != want {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for _, args := range [][]string{{"--bin-dir=x"}, {"--state-dir=x"}, {"x"}, {"--nope"}} {
+		if _, err := ParseRemoval(args, none); err == nil {
+			t.Errorf("%v is taken", args)
+		}
+	}
+}
