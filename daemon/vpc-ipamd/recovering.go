@@ -20,7 +20,7 @@ func recovering(d *engine.Deps, pods *hostnet.Host, store *state.Store, log *slo
 	c := d.Config.Recovering
 	books := &rebuild.Rebuilder{
 		Kernel: pods, Books: store, Checkpoint: c.Checkpoint, Network: c.StockNetwork, VethPrefix: d.Config.VethPrefix,
-		NetnsDirs: rebuild.NetnsDirs(), Log: log,
+		Used: store.Damaged != "" || rebuild.Used(d.StateDir), NetnsDirs: rebuild.NetnsDirs(), Log: log,
 	}
 	d.Recovery, d.Witnesses = books, books
 	finder := &orphans.Finder{Kernel: orphans.Host{Host: pods}, Grace: c.OrphanGrace}

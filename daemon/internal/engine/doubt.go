@@ -25,6 +25,7 @@ type doubts struct {
 	missing time.Time             // since when ENIs of pods are missing, at the start
 	before  string                // IMDS's view beside ours, at the last reading
 	asked   string                // the same, when EC2 was asked about it
+	gone    time.Time             // when ENIs were first not attached any more that somebody detached
 }
 
 // believe takes an answer of EC2 or IMDS into the pool as far as it is to be

@@ -48,14 +48,19 @@ func (e *Engine) lookIfDue(ctx context.Context, now time.Time) {
 		defer cancel()
 		enis, err := e.ENIs.Describe(lctx)
 		e.mu.Lock()
-		failures := e.look.failures
+		failures, relist := e.look.failures, false
 		if err == nil {
+			e.vanished(enis, time.Now())
 			e.looked(enis, time.Now())
+			relist = e.relists(time.Now())
 			e.look.running, e.look.failures = true, failures
 		}
 		e.mu.Unlock()
 		if err == nil {
 			e.poke() // the pool is right, and may grow while the rest is settled
+			if relist {
+				e.intents.Relist(lctx)
+			}
 			err = e.intents.Settle(lctx, enis)
 		}
 		e.mu.Lock()

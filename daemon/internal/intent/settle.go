@@ -82,6 +82,17 @@ func (k *Keeper) listHeld(ctx context.Context) error {
 	return err
 }
 
+// Relist makes the next Settle ask EC2 again which ENIs lie spare: one that
+// somebody detached is attached to nothing, and no intent speaks of it.
+func (k *Keeper) Relist(ctx context.Context) {
+	select {
+	case k.listing <- struct{}{}:
+		k.listed = false
+		<-k.listing
+	case <-ctx.Done():
+	}
+}
+
 // look asks EC2 which ENIs of this instance are attached to nothing, and adopts
 // those that no intent speaks of: of a daemon whose state was lost.
 func (k *Keeper) look(ctx context.Context) (map[string]eni.ENI, error) {

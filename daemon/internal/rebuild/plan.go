@@ -29,7 +29,10 @@ type Input struct {
 	// Known is what the books hold already; it is not changed.
 	Known []pool.Allocation
 	// Fresh: the books are new, so what the kernel shows is taken into them.
-	Fresh      bool
+	Fresh bool
+	// Used: a daemon of ours gave addresses on this node since it booted, though
+	// the books are new. When it got them back is lost, so all free ones rest.
+	Used       bool
 	Seen       []hostnet.Witness
 	Stock      []checkpoint.Entry
 	VethPrefix string
@@ -45,7 +48,7 @@ type Alias struct {
 // Plan is what to take into the books.
 type Plan struct {
 	Held     []pool.Allocation
-	Rested   []netip.Addr          // had a rule, and no pod that is known: they rest again
+	Rested   []netip.Addr          // may have had a pod, and have none that is known: they rest again
 	Withheld map[netip.Addr]string // the kernel uses them: no pod may get them; says why
 	Aliases  []Alias
 	Dropped  []string // entries of the checkpoint that are not taken, and why
@@ -204,24 +207,47 @@ func (b *books) owner(a netip.Addr) *eni.ENI {
 	return nil
 }
 
-// rest lets addresses rest whose rule tells that a pod had them: when they were
-// released is lost.
+// rest lets addresses rest that a pod may have had a moment ago: when they were
+// released is lost. A rule tells of its address; one of the primary ENI has none.
 func (b *books) rest() {
+	var had []netip.Addr
 	for _, w := range b.in.Seen {
-		if _, held := b.byAddr[w.Addr]; w.Rule && !held && b.owner(w.Addr) != nil && !slices.Contains(b.plan.Rested, w.Addr) {
-			b.plan.Rested = append(b.plan.Rested, w.Addr)
+		if w.Rule && b.owner(w.Addr) != nil {
+			had = append(had, w.Addr)
+		}
+	}
+	if b.in.Used {
+		for _, e := range b.in.ENIs {
+			had = append(had, e.Addresses...)
+			for _, p := range e.Prefixes {
+				for a := p.Addr(); p.Contains(a); a = a.Next() {
+					had = append(had, a)
+				}
+			}
+		}
+	}
+	for _, a := range had {
+		if _, held := b.byAddr[a]; !held && !slices.Contains(b.plan.Rested, a) {
+			b.plan.Rested = append(b.plan.Rested, a)
 		}
 	}
 }
 
-// withhold keeps from the pods what the kernel uses and nobody holds.
+// withhold keeps from the pods what the kernel uses and nobody holds. An address
+// that no ENI has now, because somebody detached its ENI, may come back from EC2.
 func (b *books) withhold() {
 	for _, w := range b.in.Seen {
-		if _, held := b.byAddr[w.Addr]; held || w.Rule || !w.Addr.IsValid() || b.owner(w.Addr) == nil {
+		if _, held := b.byAddr[w.Addr]; held || w.Rule || !w.Addr.IsValid() || !b.mayCome(w.Addr) {
 			continue
 		}
 		b.plan.Withheld[w.Addr] = note(w)
 	}
+}
+
+// mayCome tells whether the ENIs have the address, or EC2 may give it to them.
+func (b *books) mayCome(a netip.Addr) bool {
+	inSubnet := func(e eni.ENI) bool { return e.Subnet.Contains(a) && e.Primary != a }
+	return b.owner(a) != nil || slices.ContainsFunc(b.in.ENIs, inSubnet)
 }
 
 // note says where the address is seen and what ends it.

@@ -2,6 +2,8 @@ package rebuild
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +61,48 @@ func stock(id, name, address string) checkpoint.Entry {
 }
 
 func stockVeth(name string) string { return vpcnet.HostVethName("eni", "ns", name, "x", "eth0") }
+
+// Nobody knows when the daemon before got back what is free.
+func TestAllRestAfterALoss(t *testing.T) {
+	in := Input{ENIs: node(), Fresh: true, Used: true, VethPrefix: "eni", Seen: []hostnet.Witness{veth("eni1", "c1", "10.0.0.2"), rule("10.0.0.6")}}
+	rested := len(Decide(in).Rested)
+	if want := 4 + 2 + 16 - 1; rested != want {
+		t.Errorf("%d addresses rest, want all %d that no pod has", rested, want)
+	}
+	in.Fresh = false
+	if p := Decide(in); len(p.Rested) > 0 {
+		t.Errorf("with good books %v rest", p.Rested)
+	}
+}
+
+// EC2 may give an address again that a pod has whose ENI somebody detached.
+func TestAddressOfADetachedENIIsWithheld(t *testing.T) {
+	enis := node()
+	enis[0].Subnet, enis[0].Primary = netip.MustParsePrefix("10.0.0.0/24"), addr("10.0.0.200")
+	in := Input{ENIs: enis, Fresh: true, VethPrefix: "eni", Seen: []hostnet.Witness{
+		veth("eni1", "c1", "10.0.0.77"), inside("/run/netns/x", "172.17.0.2"), inside("/run/netns/y", "10.0.0.200"),
+	}}
+	p := Decide(in)
+	if len(p.Withheld) != 1 || p.Withheld[addr("10.0.0.77")] == "" || len(p.Held) > 0 {
+		t.Errorf("the plan is\n%s", p)
+	}
+}
+
+func TestUsed(t *testing.T) {
+	dir := t.TempDir()
+	if Used(dir) {
+		t.Error("an empty directory was used")
+	}
+	for _, name := range []string{"spool", "node.json"} {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if !Used(dir) {
+			t.Errorf("%s does not tell of a daemon", name)
+		}
+	}
+}
 
 func TestDecide(t *testing.T) {
 	known := []pool.Allocation{{Attachment: att("k"), Addr: addr("10.0.0.1"), ENI: "eni-a"}}

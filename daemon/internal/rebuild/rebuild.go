@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/checkpoint"
@@ -30,6 +32,17 @@ type Books interface {
 // `ip netns`, and Docker.
 func NetnsDirs() []string { return []string{"/run/netns", "/run/docker/netns"} }
 
+// Used tells whether a daemon or its plugins have run on the state directory
+// since the node booted: they leave the node facts and the spool.
+func Used(stateDir string) bool {
+	for _, name := range []string{"node.json", "spool"} {
+		if _, err := os.Stat(filepath.Join(stateDir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // Rebuilder carries plans out.
 type Rebuilder struct {
 	Kernel     Kernel
@@ -37,6 +50,7 @@ type Rebuilder struct {
 	Checkpoint string // path of the stock daemon's; "" for none
 	Network    string // the network of its entries; "": as they say
 	VethPrefix string
+	Used       bool // see Input
 	NetnsDirs  []string
 	Log        *slog.Logger
 }
@@ -49,7 +63,7 @@ func (r *Rebuilder) Recover(ctx context.Context, enis []eni.ENI, known []pool.Al
 	if err != nil {
 		return Plan{}, err
 	}
-	in := Input{ENIs: enis, Known: known, Fresh: !seeded, VethPrefix: r.VethPrefix, Now: time.Now()}
+	in := Input{ENIs: enis, Known: known, Fresh: !seeded, Used: r.Used, VethPrefix: r.VethPrefix, Now: time.Now()}
 	if in.Seen, err = r.Kernel.Witnesses(ctx, r.NetnsDirs...); err != nil {
 		return Plan{}, fmt.Errorf("looking for pods in the kernel: %w", err)
 	}

@@ -24,6 +24,7 @@ func (w *world) settle() {
 	w.sim.ClearFaults()
 	w.set(topology.Conditions{})
 	time.Sleep(time.Minute)
+	w.replaceDoomed()
 	w.collect(true) // pods that went without a DEL
 	time.Sleep(calm)
 }
@@ -41,7 +42,12 @@ func (w *world) checkAdd(n int, got engine.Assigned) {
 			defer w.fail("pod-%d gets %s, which was used %v ago", n, got.Addr, rest)
 		}
 	}
+	doomed := w.isTorn(got.Addr)
+	w.pods[n].doomed = doomed
 	w.mu.Unlock()
+	if doomed {
+		return // the daemon could not know yet that its ENI is gone
+	}
 	i, ok := w.carrier(got.Addr)
 	if !ok {
 		w.fail("pod-%d gets %s, which no ENI of the node has", n, got.Addr)
@@ -176,6 +182,14 @@ func (w *world) checkEC2(s pool.Snapshot) {
 			defer w.fail("the rule from %s leads to table %d, which is no ENI's", p, table)
 		}
 	}
+}
+
+// quiet is how long the steady state is watched: 10 h in one of twenty schedules.
+func (w *world) quiet() time.Duration {
+	if w.seed%20 == 0 {
+		return 10 * time.Hour
+	}
+	return time.Hour
 }
 
 // steady: nothing happens, so nothing is asked of EC2.

@@ -15,6 +15,7 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/cloud"
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
 	"github.com/vpcchain/vpcchain/daemon/internal/placement"
+	"github.com/vpcchain/vpcchain/daemon/internal/rebuild"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/ec2"
 )
@@ -88,8 +89,10 @@ func (p *process) run(ctx context.Context) (err error) {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(p.w, nil))
+	hands := host{p.w.kernel, p}
 	p.e = engine.New(engine.Deps{
-		Config: p.w.config, ENIs: aws, Remover: aws, Addresses: aws, Metadata: &metadata{Client: aws, w: p.w, turn: make(chan struct{}, 1)}, Groups: aws, Host: host{p.w.kernel, p}, Store: store, Intents: store,
+		Config: p.w.config, ENIs: aws, Remover: aws, Addresses: aws, Metadata: &metadata{Client: aws, w: p.w, turn: make(chan struct{}, 1)}, Groups: aws, Host: hands, Store: store, Intents: store,
+		Recovery:  &rebuild.Rebuilder{Kernel: hands, Books: store, Used: store.Damaged != "" || rebuild.Used(p.dir), VethPrefix: p.w.config.VethPrefix, Log: log},
 		Placement: placement.NewDiscovery(aws, p.w.config.ClusterName, log), StateDir: p.dir, Log: log,
 	})
 	if err := p.e.Start(ctx); err != nil {

@@ -30,7 +30,19 @@ type event struct {
 	fault      ec2.Fault
 	conditions topology.Conditions
 	down       time.Duration // how long the daemon stays away
+	state      stateLoss     // what becomes of the state file meanwhile
+	nth        int           // of the ENIs, by id
 }
+
+// stateLoss is what happens to the state file while no daemon runs.
+type stateLoss int
+
+const (
+	kept stateLoss = iota
+	removed
+	truncated
+	spoilt // a byte of it is wrong
+)
 
 type what int
 
@@ -42,6 +54,7 @@ const (
 	kill
 	fault
 	conditions
+	detach // somebody detaches an ENI of the node
 )
 
 func (e event) String() string {
@@ -51,7 +64,9 @@ func (e event) String() string {
 	case gc:
 		return fmt.Sprintf("%v GC", e.at)
 	case kill:
-		return fmt.Sprintf("%v SIGKILL, down for %v", e.at, e.down)
+		return fmt.Sprintf("%v SIGKILL, down for %v%s", e.at, e.down, []string{"", ", the state file is removed", ", the state file is truncated", ", the state file is spoilt"}[e.state])
+	case detach:
+		return fmt.Sprintf("%v somebody detaches ENI %d", e.at, e.nth)
 	case fault:
 		return fmt.Sprintf("%v fault %+v", e.at, e.fault)
 	default:
@@ -78,8 +93,13 @@ func build(seed uint64) schedule {
 	g := &generator{r: r, s: &s}
 	g.pods(4 + r.IntN(60))
 	g.many(r.IntN(8), func(at time.Duration) event {
-		return event{at: at, what: kill, down: pick(r, 0, 100*time.Millisecond, time.Second, 20*time.Second)}
+		e := event{at: at, what: kill, down: pick(r, 0, 100*time.Millisecond, time.Second, 20*time.Second)}
+		if r.IntN(4) == 0 {
+			e.state = pick(r, removed, truncated, spoilt)
+		}
+		return e
 	})
+	g.many(max(0, r.IntN(6)-3), func(at time.Duration) event { return event{at: at, what: detach, nth: r.IntN(8)} })
 	g.many(r.IntN(12), g.fault)
 	g.many(r.IntN(5), g.conditions)
 	g.many(r.IntN(3), func(at time.Duration) event { return event{at: at, what: gc} })

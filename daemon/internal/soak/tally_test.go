@@ -11,7 +11,7 @@ import (
 type tally struct {
 	mu                                      sync.Mutex
 	schedules, adds, failed, kills, ok, bad int
-	violations                              int
+	violations, losses, detached            int
 }
 
 func (w *world) count(f func(*tally)) {
@@ -42,11 +42,12 @@ func (t *tally) add(w *world) {
 	o := &w.tally
 	t.schedules, t.adds, t.failed, t.kills = t.schedules+o.schedules, t.adds+o.adds, t.failed+o.failed, t.kills+o.kills
 	t.ok, t.bad, t.violations = t.ok+o.ok, t.bad+o.bad, t.violations+len(w.wrong)
+	t.losses, t.detached = t.losses+o.losses, t.detached+o.detached
 }
 
 func (t *tally) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return fmt.Sprintf("%d schedules: %d ADDs served, %d in vain, %d kills, %d EC2 calls, %d more refused or lost, %d violations",
-		t.schedules, t.adds, t.failed, t.kills, t.ok, t.bad, t.violations)
+	return fmt.Sprintf("%d schedules: %d ADDs served, %d in vain, %d kills, %d losses of the state, %d ENIs detached by others, %d EC2 calls, %d more refused or lost, %d violations",
+		t.schedules, t.adds, t.failed, t.kills, t.losses, t.detached, t.ok, t.bad, t.violations)
 }

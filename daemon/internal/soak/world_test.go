@@ -50,6 +50,7 @@ type world struct {
 	now    *process
 	pods   map[int]*pod
 	rested map[netip.Addr]time.Time // when the pod that had it was taken away
+	torn   map[netip.Prefix]bool    // what ENIs had that somebody detached
 	wrong  []string
 	log    strings.Builder
 	tally  tally
@@ -61,6 +62,7 @@ type pod struct {
 	adding chan struct{} // closed when the ADD has ended
 	addr   netip.Addr    // while it lives
 	lost   bool          // it went without a DEL
+	doomed bool          // somebody detached the ENI of its address
 }
 
 func (w *world) dirOf(n int) string { return filepath.Join(w.base, fmt.Sprint(n)) }
@@ -107,7 +109,7 @@ func run(t *testing.T, s schedule, sum *tally) (wrong []string, log string) {
 			return
 		}
 		w := &world{
-			schedule: s, config: c, sim: sim, api: sim.Client(), kernel: newKernel(), base: base, pods: map[int]*pod{}, rested: map[netip.Addr]time.Time{},
+			schedule: s, config: c, sim: sim, api: sim.Client(), kernel: newKernel(), base: base, pods: map[int]*pod{}, rested: map[netip.Addr]time.Time{}, torn: map[netip.Prefix]bool{},
 			imds: sim.IMDS(func(*http.Request) (string, bool) { return nodeName, true }),
 		}
 		w.live()
@@ -133,7 +135,7 @@ func (w *world) live() {
 	w.settle()
 	w.disturbed()
 	w.check()
-	w.steady(time.Hour)
+	w.steady(w.quiet())
 	// What is on disk is the same.
 	w.happen(event{what: kill})
 	time.Sleep(2 * time.Minute)
@@ -160,8 +162,11 @@ func (w *world) happen(e event) {
 		w.life.Go(func() { w.del(e.pod, e.what == lose) })
 	case gc:
 		w.life.Go(func() { w.collect(false) })
+	case detach:
+		w.detach(e.nth)
 	case kill:
 		w.process().kill()
+		w.loseState(e.state)
 		next := func() {
 			w.mu.Lock()
 			defer w.mu.Unlock()
