@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/vpcchain/vpcchain/pkg/procsys"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
@@ -145,7 +146,7 @@ func (h *host) do(s step) error {
 	case save:
 		return writeRecord(h.dir, s.saved)
 	case setSysctl:
-		return writeSysctl(s.sysctl, s.value)
+		return procsys.Write(s.sysctl, s.value)
 	default:
 		return removeRecord(h.dir)
 	}
@@ -174,7 +175,7 @@ func (h *host) addVLAN(l link) error {
 // noIPv6At keeps the node itself out of the branch's subnet: no link-local
 // address, no router solicitation, no default route by what a router announces.
 func noIPv6At(name string) error {
-	err := os.WriteFile(procSys+"/net/ipv6/conf/"+name+"/disable_ipv6", []byte("1"), 0o600)
+	err := procsys.Write("net/ipv6/conf/"+name+"/disable_ipv6", "1")
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // the kernel has no IPv6
 	}

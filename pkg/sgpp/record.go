@@ -33,13 +33,6 @@ func readSysctls() (map[string]string, error) {
 	return out, nil
 }
 
-func writeSysctl(path, value string) error {
-	if err := os.WriteFile(filepath.Join(procSys, path), []byte(value), 0o600); err != nil {
-		return fmt.Errorf("writing sysctl: %w", err)
-	}
-	return nil
-}
-
 // readRecord is nil without a record. A damaged one stands for the kernel's
 // defaults, which are 1 (net/ipv4/af_inet.c).
 func readRecord(dir string) (map[string]string, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 
+	"github.com/vpcchain/vpcchain/pkg/procsys"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
@@ -89,8 +90,8 @@ func TestSyncRepairs(t *testing.T) {
 			"addr del 10.20.11.40/24 dev eth1", gw, def,
 			"route del 10.20.11.0/24 dev eth1 table 254 scope link src 10.20.11.40 proto 2",
 		}},
-		{"ip_forward", func() error { return writeSysctl(ipForward, "0") }, []string{"sysctl net/ipv4/ip_forward 0 -> 1"}},
-		{"rp_filter", func() error { return writeSysctl(rpFilter("eth0"), "1") }, []string{"sysctl net/ipv4/conf/eth0/rp_filter 1 -> 2"}},
+		{"ip_forward", func() error { return procsys.Write(ipForward, "0") }, []string{"sysctl net/ipv4/ip_forward 0 -> 1"}},
+		{"rp_filter", func() error { return procsys.Write(rpFilter("eth0"), "1") }, []string{"sysctl net/ipv4/conf/eth0/rp_filter 1 -> 2"}},
 		{"stale rule of ours", func() error { return netlink.RuleAdd(ruleOf(1536, "10.20.11.99/32", 2, vpcnet.RouteProtocol)) }, []string{"rule del 1536: from 10.20.11.99/32 lookup 2 proto 86"}},
 	} {
 		must(t, tc.damage())

@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
+	"github.com/vpcchain/vpcchain/pkg/procsys"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
@@ -33,8 +34,8 @@ func TestPacketsLeaveByTheirENI(t *testing.T) {
 			must(t, netlink.AddrAdd(l, &netlink.Addr{IPNet: toIPNet(prefixOf(addr))}))
 			must(t, netlink.LinkSetUp(l))
 		}
-		must(t, writeSysctl(rpFilter("all"), "0"))
-		must(t, writeSysctl(rpFilter("vpc0"), "0"))
+		must(t, procsys.Write(rpFilter("all"), "0"))
+		must(t, procsys.Write(rpFilter("vpc0"), "0"))
 		// A VPC knows where an address is; pods answer no ARP on an ENI.
 		permanent(t, "vpc1", podAddr, mac1)
 	})
@@ -97,9 +98,9 @@ func namespaceBeside(t *testing.T, home netns.NsHandle) netns.NsHandle {
 	t.Cleanup(func() { _ = ns.Close() })
 	must(t, netlink.LinkSetUp(linkNamed(t, "lo")))
 	// No IPv6: its chatter would be counted.
-	_ = writeSysctl("net/ipv6/conf/default/disable_ipv6", "1")
+	_ = procsys.Write("net/ipv6/conf/default/disable_ipv6", "1")
 	must(t, netns.Set(home))
-	_ = writeSysctl("net/ipv6/conf/default/disable_ipv6", "1")
+	_ = procsys.Write("net/ipv6/conf/default/disable_ipv6", "1")
 	return ns
 }
 
