@@ -37,11 +37,11 @@ func TestGuestResult(t *testing.T) {
 		out, status    string
 		passed, failed int
 	}{
-		"passes":           {pass + skip + "PASS\n", "0", 1, 0},
-		"skips only":       {skip + "PASS\n", "0", 0, 1},
-		"none":             {"PASS\n", "0", 0, 1},
-		"a test fails":     {pass + "=== RUN   TestVLANC\n--- FAIL: TestVLANC (0.00s)\nFAIL\n", "1", 1, 1},
-		"panics":           {pass + "panic: x\n", "2", 0, 1},
+		"passes":           {pass + skip + "PASS\n", "0 7", 1, 0},
+		"skips only":       {skip + "PASS\n", "0 7", 0, 1},
+		"none":             {"PASS\n", "0 7", 0, 1},
+		"a test fails":     {pass + "=== RUN   TestVLANC\n--- FAIL: TestVLANC (0.00s)\nFAIL\n", "1 7", 1, 1},
+		"panics":           {pass + "panic: x\n", "2 7", 0, 1},
 		"the guest is cut": {pass, "", 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +25,7 @@ type kernel interface {
 // namespace the process is in. Several may work side by side, in several
 // processes: one at a time changes the kernel.
 type Keeper struct {
+	mu     sync.Mutex // one call at a time in this process
 	kernel kernel
 	lock   func(how int) (unlock func(), err error)
 	close  func()
@@ -70,6 +72,8 @@ func flock(dir string, how int) (unlock func(), err error) {
 // Add makes the branch and brings its host veth up. On error nothing of it is
 // left. ErrNoTrunk, ErrNoVeth and ErrTaken are told apart.
 func (k *Keeper) Add(b Branch, n Node) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	unlock, err := k.lock(unix.LOCK_EX)
 	if err != nil {
 		return err
@@ -95,6 +99,8 @@ func (k *Keeper) Add(b Branch, n Node) error {
 // Del removes what the container's interface has of a branch; there may be none.
 // It goes on after an error.
 func (k *Keeper) Del(who Leaving) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	// A look without the lock, so that a pod without branch waits for nobody.
 	s, err := k.kernel.read(true)
 	if err != nil || len(planDel(s, who)) == 0 {
@@ -133,6 +139,8 @@ func (k *Keeper) all(steps []step) (done []string, err error) {
 
 // GC removes the branches of the network whose attachments are not valid.
 func (k *Keeper) GC(network string, valid func(vpcnet.Attachment) bool) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	unlock, err := k.lock(unix.LOCK_EX)
 	if err != nil {
 		return err
@@ -151,6 +159,8 @@ func (k *Keeper) GC(network string, valid func(vpcnet.Attachment) bool) error {
 // says what it changed: nothing on a node that is right. It is for the daemon,
 // with every branch that it knows of.
 func (k *Keeper) Heal(want []Branch, n Node) (changed []string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	// A look without the lock: nothing is wrong nearly always.
 	s, err := k.kernel.read(true)
 	if err != nil || len(planHeal(s, want, n)) == 0 {
@@ -169,6 +179,8 @@ func (k *Keeper) Heal(want []Branch, n Node) (changed []string, err error) {
 
 // Check names the first difference between the kernel and what Add promised.
 func (k *Keeper) Check(b Branch, n Node) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	unlock, err := k.lock(unix.LOCK_SH)
 	if err != nil {
 		return err
@@ -183,6 +195,8 @@ func (k *Keeper) Check(b Branch, n Node) error {
 
 // Trunk says why the trunk ENI carries no branches, or nil.
 func (k *Keeper) Trunk(mac string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	s, err := k.kernel.read(false)
 	if err != nil {
 		return err

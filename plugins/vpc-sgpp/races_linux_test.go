@@ -78,8 +78,8 @@ func (p *pod) start(verb string, conf map[string]any) *exec.Cmd {
 }
 
 // watchLocal asks for the way to the node's own address again and again, until
-// the returned function is called: it is never anything but local.
-func (l *lab) watchLocal() (stop func()) {
+// the test ends: it is never anything but local.
+func (l *lab) watchLocal() {
 	done, ended := make(chan struct{}), make(chan struct{})
 	h, err := netlink.NewHandleAt(l.node.fd, unix.NETLINK_ROUTE)
 	must(l.t, err)
@@ -100,14 +100,14 @@ func (l *lab) watchLocal() (stop func()) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	return func() { close(done); <-ended }
+	l.t.Cleanup(func() { close(done); <-ended })
 }
 
 // Two ADDs, or an ADD and a DEL, at the same time: the last strict pod's DEL puts
 // the node back, unless another is just coming.
 func TestVLANTwoAtOnce(t *testing.T) {
 	l := newLab(t, nodefacts.ModeStrict)
-	stop := l.watchLocal()
+	l.watchLocal()
 	both := func(a, b *exec.Cmd) {
 		t.Helper()
 		if err := a.Wait(); err != nil {
@@ -132,36 +132,53 @@ func TestVLANTwoAtOnce(t *testing.T) {
 		c.unwire()
 		l.emptied()
 	}
-	stop()
 }
 
 // Random schedules of pods on real 802.1Q, each with calls that are killed at a
 // random moment and pairs of calls at once. After the DELs nothing is left.
 func TestVLANSchedules(t *testing.T) {
-	// How long a call takes here: the kills are to hit all of it.
-	l := newLab(t, nodefacts.ModeStrict)
-	first := l.wired("first", 9)
-	first.ok("vpc-sgpp", "ADD", nil)
-	begin := time.Now()
-	first.ok("vpc-sgpp", "DEL", nil)
-	took := time.Since(begin)
+	took := cost(t)
 	half := 0
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { half += schedule(t, seed, took) })
 	}
 	// Without any, the kills came before the first change or after the last.
-	t.Logf("a call takes %v; %d calls were killed between two changes", took, half)
+	t.Logf("%d calls were killed between two changes", half)
 	if half == 0 {
 		t.Error("no kill hit a call in the midst of its work")
 	}
+}
+
+// cost is how long a call takes here, for the kills to hit all of it; it logs the
+// least of five, beside an execution of nothing.
+func cost(t *testing.T) time.Duration {
+	l := newLab(t, nodefacts.ModeStrict)
+	least := map[string]time.Duration{}
+	timed := func(what string, f func()) {
+		begin := time.Now()
+		f()
+		if took := time.Since(begin); least[what] == 0 || took < least[what] {
+			least[what] = took
+		}
+	}
+	for range 5 {
+		p := l.pod("web", 9)
+		timed("empty", func() { _ = l.node.do(p.command("empty", "ADD", nil).Run) })
+		timed("vpc-veth ADD", func() { p.ok("vpc-veth", "ADD", nil) })
+		timed("vpc-sgpp ADD", func() { p.ok("vpc-sgpp", "ADD", nil) })
+		timed("vpc-sgpp DEL", func() { p.ok("vpc-sgpp", "DEL", nil) })
+		timed("vpc-veth DEL", func() { p.ok("vpc-veth", "DEL", nil) })
+	}
+	l.emptied()
+	t.Log(least)
+	return least["vpc-sgpp DEL"]
 }
 
 // schedule tells how many calls were killed having changed something.
 func schedule(t *testing.T, seed uint64, took time.Duration) (half int) {
 	rnd := rand.New(rand.NewPCG(seed, 77)) //nolint:gosec // a schedule
 	l := newLab(t, nodefacts.ModeStrict)
-	stop := l.watchLocal()
-	defer stop()
+	l.watchLocal()
 	live := map[int]*pod{} // by VLAN id
 	whole := map[int]string{}
 	var log []string
