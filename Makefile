@@ -10,9 +10,10 @@ COMMANDS := plugins/vpc-ipam plugins/vpc-veth plugins/vpc-snat plugins/vpc-sgpp 
             integration/vpcsim integration/demo integration/probe integration/bench integration/bench/empty
 LINT := $(BIN)/tools/golangci-lint
 SUM := $(BIN)/tools/testsum
+HELM := $(BIN)/tools/helm
 STATE := $(BIN)/tools/testsum.json
 VM := $(CURDIR)/tools/vm/run-in-vm.sh
-UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/testsum ./integration/vm ./integration/rules
+UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/testsum ./integration/vm ./integration/chart ./integration/rules
 
 .PHONY: help
 help: ## Show this help
@@ -58,6 +59,12 @@ $(LINT): tools/go.mod tools/go.sum
 	@cd tools && CGO_ENABLED=0 go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
+$(HELM): tools/helm/go.mod tools/helm/go.sum
+	@echo "building helm"
+	@mkdir -p $(dir $@)
+	@cd tools/helm && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ helm.sh/helm/v4/cmd/helm
+	@touch $@
+
 $(SUM): $(wildcard integration/testsum/*.go)
 	@mkdir -p $(dir $@)
 	@CGO_ENABLED=0 go build -o $@ ./integration/testsum
@@ -89,6 +96,11 @@ verify: ## Check that formatting, go.mod and the generated code are up to date a
 generate: ## Generate pkg/ipamapi from ipam.proto (needs protoc, protoc-gen-go, protoc-gen-go-grpc)
 	protoc -I pkg/ipamapi --go_out=pkg/ipamapi --go_opt=paths=source_relative \
 	  --go-grpc_out=pkg/ipamapi --go-grpc_opt=paths=source_relative ipam.proto
+
+.PHONY: manifests
+manifests: $(HELM) ## Render deploy/vpcchain.yaml from the chart
+	@go test -count=1 -tags grpcnotrace -run TestChartKnowsTheSettings ./daemon/internal/config -args -update >/dev/null
+	@tools/helm/render.sh $(HELM) >deploy/vpcchain.yaml.new && mv deploy/vpcchain.yaml.new deploy/vpcchain.yaml
 
 .PHONY: soak
 soak: ## Run 2,000 schedules of faults against the daemon, in virtual time (SCHEDULES=n SEED=s for others)

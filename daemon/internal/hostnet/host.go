@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/vpcchain/vpcchain/pkg/procsys"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
@@ -168,7 +169,7 @@ func (h *Host) run(s step) (done bool, err error) {
 		if err := rememberSysctl(h.stateDir, s.sysctl, s.was); err != nil {
 			return false, err
 		}
-		err = writeSysctl(s.sysctl, s.value)
+		err = procsys.Write(s.sysctl, s.value)
 		return err == nil, err
 	case setMTU:
 		return ignore(h.nl.LinkSetMTU(dev, s.mtu))

@@ -53,13 +53,6 @@ func readSysctlAt(path string) (string, error) {
 	return strings.TrimSpace(string(raw)), err
 }
 
-func writeSysctl(path, value string) error {
-	if err := os.WriteFile(filepath.Join(procSys, path), []byte(value), 0o600); err != nil {
-		return fmt.Errorf("writing sysctl: %w", err)
-	}
-	return nil
-}
-
 // rememberSysctl writes the original value of path to the file unless it has one.
 func rememberSysctl(dir, path, was string) error {
 	if dir == "" {
