@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,6 +172,26 @@ func TestVLANClosedWithoutSGPP(t *testing.T) {
 	if _, err := os.Stat(l.facts); err != nil {
 		t.Error(err)
 	}
+	a.del()
+	l.emptied()
+}
+
+// Upstream bandwidth shapes a pod with a branch as any other: it finds the host
+// veth where it always is.
+func TestVLANBandwidthBehind(t *testing.T) {
+	l := newLab(t, "strict")
+	l.router.listen(port)
+	a := l.pod("a", 8).add("vpc-veth", "vpc-sgpp")
+	limits := map[string]any{"ingressRate": 8_000_000, "ingressBurst": 8_000_000, "egressRate": 8_000_000, "egressBurst": 8_000_000}
+	conf := map[string]any{"runtimeConfig": map[string]any{"bandwidth": limits}}
+	a.ok("cni/bandwidth", "ADD", conf)
+	qdiscs, err := l.node.nl.QdiscList(l.node.link(a.hostVeth()))
+	if err != nil || !slices.ContainsFunc(qdiscs, func(q netlink.Qdisc) bool { return q.Type() == "tbf" || q.Type() == "htb" }) {
+		t.Errorf("the host veth has %v, %v", qdiscs, err)
+	}
+	sees(t, a.ns, vpcHost, port, a.addr)
+	a.ok("vpc-sgpp", "CHECK", nil)
+	a.ok("cni/bandwidth", "DEL", conf)
 	a.del()
 	l.emptied()
 }
