@@ -101,6 +101,9 @@ func (b *Book) Held(a vpcnet.Attachment) (Branch, bool) {
 // Want notes that a pod asks for the kind: its stock is kept from now on.
 func (b *Book) Want(k Kind, now time.Time) { b.used[k] = now }
 
+// Unwant ends the keeping of a stock: EC2 refuses the kind.
+func (b *Book) Unwant(k Kind) { delete(b.used, k) }
+
 // Take gives the attachment a warm branch of the kind, the one that was free for longest.
 func (b *Book) Take(h Holder, k Kind) (Branch, bool) {
 	var best *Branch
@@ -170,6 +173,9 @@ func (b *Book) Release(a vpcnet.Attachment, now time.Time) (Branch, bool) {
 		return r, true
 	}
 	r.Holder, r.Freed, r.Used = nil, now, true
+	if r.lost() {
+		r.end()
+	}
 	b.all[r.Key], b.used[r.Kind] = &r, now
 	return r, true
 }

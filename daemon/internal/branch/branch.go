@@ -11,6 +11,7 @@ package branch
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -48,6 +49,7 @@ type Branch struct {
 	Trunk       string       `json:"trunk"`
 	VLAN        int          `json:"vlan"`
 	Association string       `json:"association,omitempty"`
+	Refused     int          `json:"refused,omitempty"` // associations
 
 	Begun   time.Time `json:"begun"`   // when EC2 was first asked for it
 	Changed time.Time `json:"changed"` // when EC2 was last asked to change it
@@ -69,15 +71,14 @@ type Holder struct {
 }
 
 // Allocation is the branch as what its holder has of it.
-func (b Branch) Allocation() pool.Allocation {
-	return pool.Allocation{Attachment: b.Holder.Attachment, Addr: b.Addr, ENI: b.ENI, Pod: b.Holder.Pod, Since: b.Holder.Since}
+func (r Branch) Allocation() pool.Allocation {
+	return pool.Allocation{Attachment: r.Holder.Attachment, Addr: r.Addr, ENI: r.ENI, Pod: r.Holder.Pod, Since: r.Holder.Since}
 }
 
-// token makes a repeated association the same one. Another VLAN is another request.
-func (b Branch) token() string { return b.Key + "-" + vpcnet.BranchLink(b.VLAN) }
-
-// AssociateToken is the ClientToken of the association.
-func (b Branch) AssociateToken() string { return b.token() }
+// AssociateToken is the ClientToken of the association: it makes a repeated one
+// the same. Another VLAN id is another request, and so is one after a refusal:
+// the association of the token may have been there and have ended.
+func (r Branch) AssociateToken() string { return fmt.Sprintf("%s-%d-%d", r.Key, r.VLAN, r.Refused) }
 
 // Kind is what makes branches interchangeable: the subnet and the set of
 // security groups.

@@ -38,6 +38,9 @@ type Heard struct {
 	Changed []Branch // to be written down
 	Gone    []Branch // to be forgotten
 	Notes   []string // for people
+	// Unnamed: what nobody has was left alone, since it may be what a create whose
+	// answer is missing has made.
+	Unnamed bool
 }
 
 // Hear takes EC2's answer. It finds out how calls without an answer went, which
@@ -142,8 +145,8 @@ func (b *Book) hearReady(r *Branch, there bool, now time.Time, out *Heard) {
 		r.missing, r.Doubt = now, "EC2 does not list its association with the trunk; asking again"
 	case now.Sub(r.missing) < After:
 	case r.Holder == nil:
-		r.Step, r.Association, r.missing, r.Doubt = Leaving, "", time.Time{}, ""
-	case !strings.HasPrefix(r.Doubt, lostText):
+		r.end()
+	case !r.lost():
 		r.Doubt = lostText + ": delete the pod, so that it gets another one"
 		out.Notes = append(out.Notes, fmt.Sprintf("%s of %s: %s", r.ENI, r.Holder.Attachment, r.Doubt))
 	}
@@ -151,18 +154,26 @@ func (b *Book) hearReady(r *Branch, there bool, now time.Time, out *Heard) {
 
 const lostText = "its branch ENI is on the trunk no more"
 
+func (r *Branch) lost() bool { return strings.HasPrefix(r.Doubt, lostText) }
+
+// end begins the end of a branch of which it is not known whether it hangs on
+// anything: EC2 is asked.
+func (r *Branch) end() { r.Step, r.Association, r.missing, r.Doubt = Leaving, "", time.Time{}, "" }
+
 // adopt takes up branches of this instance that no record has.
 func (b *Book) adopt(list []eni.ENI, v view, fresh *Traces, now time.Time, out *Heard) {
-	known := map[string]bool{}
+	known, unnamed := map[string]bool{}, false
 	for _, r := range b.all {
-		if r.Step == Creating && r.ENI == "" {
-			return // what is being created may be there already, without our knowing its id
-		}
+		unnamed = unnamed || r.Step == Creating && r.ENI == ""
 		known[r.ENI] = true
 	}
 	for _, e := range list {
 		if at, dead := b.gone[e.ID]; known[e.ID] || dead && now.Sub(at) < tombstone || !strings.HasPrefix(e.Description, descriptionPrefix) {
 			continue
+		}
+		if unnamed {
+			out.Unnamed = true
+			return
 		}
 		a, associated := v.by[e.ID]
 		r := Branch{
@@ -200,7 +211,7 @@ func (t *Traces) claim(r *Branch, now time.Time) {
 func (b *Book) Again() time.Time {
 	var at time.Time
 	for _, r := range b.all {
-		if !r.missing.IsZero() && !strings.HasPrefix(r.Doubt, lostText) {
+		if !r.missing.IsZero() && !r.lost() {
 			if t := r.missing.Add(After); at.IsZero() || t.Before(at) {
 				at = t
 			}
@@ -240,7 +251,7 @@ func (b *Book) Moved(trunk string) (out []Branch) {
 		case r.Announced, r.Holder != nil:
 			r.Doubt = lostText + ": delete the pod, so that it gets another one"
 		case r.Step == Ready || r.Step == Associating:
-			r.Step, r.Association, r.missing, r.Doubt = Leaving, "", time.Time{}, "" // EC2 is asked whether it hangs on anything
+			r.end()
 			out = append(out, *r)
 		}
 	}

@@ -97,6 +97,7 @@ func (m *Manager) create(ctx context.Context, r branch.Branch) error {
 		m.drop(now, branch.Branch{Key: r.Key})
 		m.pauseKind(r.Kind, err, now)
 		if errors.Is(err, eni.ErrBadGroups) {
+			m.book.Unwant(r.Kind)
 			m.refuse(r.Kind, err)
 		}
 	}
@@ -115,6 +116,7 @@ func (m *Manager) associate(ctx context.Context, r branch.Branch) error {
 	case doubtfulError(err), errors.Is(err, eni.ErrThrottled), errors.Is(err, eni.ErrUnauthorized):
 		return err // asked again under the same token, EC2 gives the same association
 	}
+	m.reach(r.Key, func(r *branch.Branch) { r.Refused++ })
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stale = true // whether somebody has the VLAN id, or the branch is gone

@@ -1,7 +1,6 @@
 package trunking_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -168,7 +167,8 @@ func TestWhyThereIsNoBranch(t *testing.T) {
 		pass(5 * time.Minute)
 		l.mustAdd("a", "sg-a")
 		for _, tc := range []struct{ action, code, groups string }{
-			{"CreateNetworkInterface", "InsufficientFreeAddressesInSubnet", "sg-b"}, {"AssociateTrunkInterface", "UnauthorizedOperation", "sg-c"},
+			{"CreateNetworkInterface", "InsufficientFreeAddressesInSubnet", "sg-b"},
+			{"AssociateTrunkInterface", "UnauthorizedOperation", "sg-c"},
 			{"CreateNetworkInterface", "RequestLimitExceeded", "sg-nodes"},
 		} {
 			w.sim.Fault(ec2.Fault{Action: tc.action, Code: tc.code})
@@ -231,17 +231,6 @@ func TestSlotOfTheTrunk(t *testing.T) {
 			t.Errorf("with the trunk: %+v", v.ENIs)
 		}
 	})
-}
-
-func annotation(t *testing.T, b ec2.Interface, vlan int) string {
-	t.Helper()
-	raw, err := json.Marshal([]map[string]any{{
-		"eniId": b.ID, "ifAddress": b.MAC, "privateIp": b.Primary, "vlanId": vlan, "subnetCidr": "10.20.0.0/20",
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(raw)
 }
 
 // With lost books the branches of pods are found by what the kernel shows, the

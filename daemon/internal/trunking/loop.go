@@ -52,8 +52,8 @@ func (m *Manager) once(ctx context.Context, now time.Time) {
 		}
 		return // an answer that is as old as an action would undo in the books what the action did
 	}
-	if m.looking {
-		return
+	if m.looking || m.fresh && m.trunk.ID != "" {
+		return // nothing is known of the trunk's VLAN ids until EC2 was heard once
 	}
 	waiting := make([]branch.Kind, 0, len(m.waiters))
 	for _, w := range m.waiters {
@@ -98,36 +98,54 @@ func (m *Manager) next(now time.Time) time.Duration {
 func (m *Manager) begin(ctx context.Context, a branch.Action, now time.Time) {
 	switch a.Verb {
 	case branch.Make:
-		if m.trunk.ID == "" || m.kinds[a.Kind].early(now) {
-			return
-		}
-		r, err := m.book.Begin(rand.Text(), a.Kind, m.trunk.ID, m.node.BranchSpec(now), now)
-		if err == nil {
-			if err = m.store.PutBranches(r); err != nil {
-				m.book.Forget(r.Key)
-			}
-		} else if errors.Is(err, branch.ErrNoVLAN) {
-			m.stale = true // those of others may have gone
-		}
-		if err != nil {
-			m.pauseKind(a.Kind, err, now)
-			return
-		}
-		a.Key = r.Key
+		a.Key = m.make(a.Kind, now)
 	case branch.Retire:
-		r, _ := m.book.Get(a.Key)
-		r.Step = branch.Leaving
-		m.book.Put(r)
-		m.save(r)
+		a.Key = m.retire(a.Key)
 	case branch.Go:
 	}
-	r, _ := m.book.Get(a.Key)
+	r, ok := m.book.Get(a.Key)
+	if !ok {
+		return
+	}
 	early := m.keys[r.Key].early(now) || r.Step == branch.Creating && m.kinds[r.Kind].early(now)
 	if m.busy[r.Key] || early || r.Step == branch.Leaving && r.Association == "" {
 		return
 	}
 	m.busy[r.Key] = true
 	m.actions.Go(func() { m.carry(ctx, r.Key) })
+}
+
+// make writes down that a branch of the kind is to be made, and gives its key, ""
+// if it is not; the caller holds the lock.
+func (m *Manager) make(k branch.Kind, now time.Time) string {
+	if m.trunk.ID == "" || m.kinds[k].early(now) {
+		return ""
+	}
+	r, err := m.book.Begin(rand.Text(), k, m.trunk.ID, m.node.BranchSpec(now), now)
+	if err == nil {
+		if err = m.store.PutBranches(r); err != nil {
+			m.book.Forget(r.Key)
+		}
+	}
+	if err != nil {
+		m.stale = m.stale || errors.Is(err, branch.ErrNoVLAN) // those of others may have gone
+		m.pauseKind(k, err, now)
+		return ""
+	}
+	return r.Key
+}
+
+// retire writes down that a branch is to end, or gives "": the next daemon would
+// give to a pod what this one has ended. The caller holds the lock.
+func (m *Manager) retire(key string) string {
+	r, _ := m.book.Get(key)
+	r.Step = branch.Leaving
+	if err := m.store.PutBranches(r); err != nil {
+		m.unwritten(err)
+		return ""
+	}
+	m.book.Put(r)
+	return key
 }
 
 func (m *Manager) pauseKind(k branch.Kind, err error, now time.Time) {
@@ -186,7 +204,7 @@ func (m *Manager) hear(seen branch.Seen, traces *branch.Traces, now time.Time) {
 	}
 	m.drop(now, heard.Gone...)
 	m.save(heard.Changed...)
-	if m.fresh && len(m.dirty) == 0 {
+	if m.fresh && len(m.dirty) == 0 && !heard.Unnamed {
 		// What is written by then is there for the next daemon, too.
 		err := m.store.BranchesComplete()
 		if m.fresh = err != nil; err != nil {
@@ -194,7 +212,7 @@ func (m *Manager) hear(seen branch.Seen, traces *branch.Traces, now time.Time) {
 		}
 	}
 	m.serve(now)
-	if m.book.Unsettled(now) {
+	if m.stale = heard.Unnamed || m.fresh; m.stale || m.book.Unsettled(now) {
 		m.look.failed(fmt.Errorf("EC2 does not say yet how a call went: %w", eni.ErrNoAnswer), now)
 	}
 }

@@ -212,7 +212,14 @@ func (l *life) die(ctx context.Context) error {
 		close(l.dead)
 		l.w.dirs++
 		next := filepath.Join(l.w.base, fmt.Sprint(l.w.dirs))
-		if err := os.CopyFS(next, os.DirFS(l.dir)); err != nil {
+		raw, err := os.ReadFile(filepath.Join(l.dir, "ipamd.db"))
+		if err == nil {
+			err = os.MkdirAll(next, 0o700)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(next, "ipamd.db"), raw, 0o600)
+		}
+		if err != nil {
 			l.w.t.Error(err)
 		}
 		l.cancel()
