@@ -65,6 +65,12 @@ func (f flavour) run(t *testing.T, file string) {
 		}
 		env = append(env, custom...)
 	}
+	// As on a node with docker or kube-proxy. Else the first rule of NAT turns on
+	// connection tracking, which takes a connection of before for a new one, and
+	// the SNAT gives the daemon's connection to EC2 another port.
+	if _, err := l.Exec(ctx, "node-a", "iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "172.17.0.0/16", "!", "-o", "docker0", "-j", "MASQUERADE"); err != nil {
+		t.Fatal(err)
+	}
 	daemon(t, l, "node-a", env...)
 	conflist(t, l, "node-a", file)
 	var pods []lab.Pod
