@@ -36,6 +36,7 @@ func (e *Engine) believe(answer []eni.ENI, now time.Time) {
 	for _, m := range e.pool.Snapshot(now).ENIs {
 		known = append(known, m.ENI)
 	}
+	answer = e.intents.Without(answer, now)
 	enis, changes := e.doubts.judge.Hear(answer, known, e.pool.Allocations(), now)
 	for _, c := range changes {
 		e.Log.Warn("an address of a pod", "what", c.String())
@@ -106,6 +107,9 @@ func (e *Engine) compare(enis []eni.ENI, now time.Time) {
 	both := theirs + " instead of " + own
 	again := both == e.doubts.before
 	e.doubts.before = both
+	if theirs == own {
+		e.doubts.asked = "" // what comes up again is new
+	}
 	if theirs == own || !again || both == e.doubts.asked || len(e.inFlight) > 0 || e.look.stale {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 // the kernel right and writes the node facts. After it requests can be served.
 // It tries again until ctx ends: IMDS and EC2 may come up later than the node.
 func (e *Engine) Start(ctx context.Context) error {
+	e.Addresses = recorded{e.Addresses, e.intents}
 	held, freed, err := e.Store.Load()
 	if err != nil {
 		return err
@@ -45,6 +46,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.intents.Load(e.node.InstanceID); err != nil {
 		return err
 	}
+	e.dropReturned(time.Now())
 	if err := e.startBranches(); err != nil {
 		return err
 	}

@@ -11,6 +11,9 @@
 // that was to go, goes, unless EC2 says that it is attached still: then it is
 // the pool's again.
 //
+// Giving addresses back is one call, but EC2 may list them for a while after it:
+// see Keeper.Return.
+//
 // Nothing is detached or deleted while the daemon stops: the next one does it,
 // and what is attached and marked ends with the instance.
 package intent
@@ -19,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -32,6 +36,7 @@ type Kind string
 const (
 	Create Kind = "create" // create, attach and mark an ENI
 	Remove Kind = "remove" // detach and delete it
+	Return Kind = "return" // give addresses of it back
 )
 
 // Step is the call that the intent came to: it may have been made or not.
@@ -57,10 +62,16 @@ type Intent struct {
 	Card       int            `json:"card"`
 	Device     int            `json:"device"`
 	Time       time.Time      `json:"time"`
+	// Addresses and Prefixes are what goes back.
+	Addresses []netip.Addr   `json:"addresses,omitempty"`
+	Prefixes  []netip.Prefix `json:"prefixes,omitempty"`
 }
 
 // String says the intent in words.
 func (in Intent) String() string {
+	if in.Kind == Return {
+		return fmt.Sprintf("%s %v%v of %s", in.Kind, in.Addresses, in.Prefixes, in.ENI)
+	}
 	if in.ENI == "" {
 		return fmt.Sprintf("%s an ENI in %s for device %d, at %s", in.Kind, in.Spec.SubnetID, in.Device, in.Step)
 	}

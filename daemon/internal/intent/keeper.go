@@ -22,8 +22,9 @@ type Keeper struct {
 	store   Store
 	log     *slog.Logger
 
-	mu   sync.Mutex
-	open map[string]*entry // by intent id
+	mu    sync.Mutex
+	open  map[string]*entry // by intent id, but for those of the kind Return
+	given []*giving
 
 	listing chan struct{} // full while EC2 is asked for spare ENIs, or may give one back; who waits can give up
 	listed  bool          // EC2 has said which there are; under listing
@@ -53,6 +54,10 @@ func (k *Keeper) Load(instanceID string) error {
 	defer k.mu.Unlock()
 	k.self = map[string]string{eni.TagInstance: instanceID}
 	for _, in := range left {
+		if in.Kind == Return {
+			k.given = append(k.given, &giving{Intent: in, ended: time.Now()})
+			continue
+		}
 		k.open[in.ID] = &entry{Intent: in, since: time.Now()}
 		k.log.Info("taking up what was begun", "intent", in.String())
 	}

@@ -220,10 +220,12 @@ func (k *Keeper) settle(ctx context.Context, en *entry, here, available map[stri
 	return k.end(ctx, en)
 }
 
-// Idle tells that an ENI has lain spare for so long that Tidy would delete it.
+// Idle tells that an ENI has lain spare for so long that Tidy would delete it. It
+// is asked all the time, and forgets what went back long ago by the way.
 func (k *Keeper) Idle(now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.forget(now)
 	for _, en := range k.open {
 		if k.idle(en, now) {
 			return true
