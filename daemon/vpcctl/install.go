@@ -82,6 +82,7 @@ ENIs stay attached: they end with the instance. Flags:
   --bin-dir DIR     the runtime's directory of plugins, with the record of the installation (/opt/cni/bin, or $HOST_CNI_BIN_PATH)
   --state-dir DIR   of vpc-ipamd (/run/vpc-cni)
   --force           while pods run: they lose their network
+  --to-stock        leave the pods running, as the stock AWS VPC CNI would have made them; see docs/migrate.md
   --dry-run         say what would be done
 `
 

@@ -187,6 +187,8 @@ func (h *Host) run(s step) (done bool, err error) {
 		return ignore(h.nl.RuleAdd(s.rule.toKernel()), unix.EEXIST)
 	case setDown:
 		return ignore(h.nl.LinkSetDown(dev), unix.ENODEV)
+	case delAlias:
+		return ignore(h.nl.LinkSetAlias(dev, ""), unix.ENODEV)
 	case delLink:
 		return ignore(h.nl.LinkDel(dev), unix.ENODEV)
 	default:

@@ -24,6 +24,7 @@ const (
 	delRule
 	setDown
 	delLink
+	delAlias
 )
 
 // step is one change to the kernel. Which fields count depends on the verb.
@@ -66,6 +67,8 @@ func (s step) String() string {
 		return "rule add " + s.rule.String()
 	case setDown:
 		return fmt.Sprintf("link set %s down", s.link.Name)
+	case delAlias:
+		return fmt.Sprintf("link set %s alias %q -> none", s.link.Name, s.link.Alias)
 	case delLink:
 		return fmt.Sprintf("link del %s of %s", s.link.Name, s.link.Alias)
 	default:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/vpcchain/vpcchain/daemon/internal/checkpoint"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
 	"github.com/vpcchain/vpcchain/pkg/sgpp"
@@ -57,12 +58,29 @@ func (n Node) Remove(ctx context.Context, pods, dry bool) (removed []string, err
 	return removed, errors.Join(errs...)
 }
 
+// HandOver leaves the node as the stock CNI would have it. The NAT comes first:
+// without it the stock daemon is not to begin.
+func (n Node) HandOver(ctx context.Context, dry bool) (changed []string, err error) {
+	h, err := hostnet.New(hostnet.Options{StateDir: n.StateDir})
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	nat := snat.New(n.StateDir)
+	load := func() (snat.Settings, error) { return nat.Load(filepath.Join(n.StateDir, "node.json")) }
+	if changed, err = nat.HandOver(load, dry); err != nil {
+		return changed, err
+	}
+	more, err := h.HandOver(ctx, dry)
+	return append(changed, more...), err
+}
+
 // StateFile is the Books of a vpc-ipamd with the state directory.
 type StateFile struct{ Dir string }
 
 // Take opens the file: its lock is what keeps two daemons apart, so nobody runs
 // who could put back what is removed. Without a file no daemon has run here.
-func (f StateFile) Take() (held []vpcnet.Attachment, release func() error, err error) {
+func (f StateFile) Take() (held []checkpoint.Entry, release func() error, err error) {
 	path := filepath.Join(f.Dir, "ipamd.db")
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, func() error { return nil }, nil
@@ -76,7 +94,9 @@ func (f StateFile) Take() (held []vpcnet.Attachment, release func() error, err e
 		return nil, nil, errors.Join(err, store.Close())
 	}
 	for _, a := range allocations {
-		held = append(held, a.Attachment)
+		held = append(held, checkpoint.Entry{
+			Attachment: a.Attachment, Addr: a.Addr, Namespace: a.Pod.Namespace, Name: a.Pod.Name, Since: a.Since,
+		})
 	}
 	return held, store.Close, nil
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vpcchain/vpcchain/daemon/internal/checkpoint"
 	"github.com/vpcchain/vpcchain/pkg/nodefacts"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
@@ -21,7 +22,10 @@ type Removal struct {
 	BinDir   string
 	StateDir string // of vpc-ipamd
 	Force    bool   // while pods run: they lose their network
+	ToStock  bool   // pods keep running: the stock CNI takes them over
 	DryRun   bool
+	// Checkpoint is where the stock daemon reads of them.
+	Checkpoint string
 }
 
 // Kernel is the node's kernel objects of this project.
@@ -31,13 +35,15 @@ type Kernel interface {
 	// Remove takes all of it away, the pods' links if pods is set, and says what;
 	// with dry it only says. It goes on after an error.
 	Remove(ctx context.Context, pods, dry bool) (removed []string, err error)
+	// HandOver turns it into what the stock CNI would have made.
+	HandOver(ctx context.Context, dry bool) (changed []string, err error)
 }
 
 // Books are vpc-ipamd's state file.
 type Books interface {
 	// Take keeps every daemon from starting until release, and says who holds an
 	// address. The error says that one runs.
-	Take() (held []vpcnet.Attachment, release func() error, err error)
+	Take() (held []checkpoint.Entry, release func() error, err error)
 }
 
 // ParseRemoval reads the command line.
@@ -51,12 +57,19 @@ func ParseRemoval(args []string, getenv func(string) string) (Removal, error) {
 	fs.StringVar(&r.BinDir, "bin-dir", r.BinDir, "")
 	fs.StringVar(&r.StateDir, "state-dir", nodefacts.Dir, "")
 	fs.BoolVar(&r.Force, "force", false, "")
+	fs.BoolVar(&r.ToStock, "to-stock", false, "")
 	fs.BoolVar(&r.DryRun, "dry-run", false, "")
 	if err := fs.Parse(args); err != nil {
 		return r, err
 	}
 	if fs.NArg() > 0 {
 		return r, fmt.Errorf("%q is no flag", fs.Arg(0))
+	}
+	if r.ToStock && r.Force {
+		return r, errors.New("--force and --to-stock exclude each other: pods lose their network, or keep it")
+	}
+	if r.Checkpoint = getenv("AWS_VPC_K8S_CNI_BACKING_STORE"); r.Checkpoint == "" {
+		r.Checkpoint = checkpoint.DefaultPath
 	}
 	for name, dir := range map[string]string{"bin-dir": r.BinDir, "state-dir": r.StateDir} {
 		if err := absolute(dir); err != nil {
@@ -81,7 +94,7 @@ func Uninstall(ctx context.Context, r Removal, k Kernel, b Books, say func(what 
 	return errors.Join(err, release())
 }
 
-func uninstall(ctx context.Context, r Removal, k Kernel, held []vpcnet.Attachment, say func(string)) error {
+func uninstall(ctx context.Context, r Removal, k Kernel, held []checkpoint.Entry, say func(string)) error {
 	pods, err := k.Pods(ctx)
 	if err != nil {
 		return err
@@ -90,6 +103,13 @@ func uninstall(ctx context.Context, r Removal, k Kernel, held []vpcnet.Attachmen
 		say("note: " + err.Error())
 	} else if err != nil {
 		return err
+	}
+	if r.ToStock { // what cannot be handed over is known before anything is
+		asked := r
+		asked.DryRun = true
+		if _, err := takeKernel(ctx, asked, k, pods, held); err != nil {
+			return err
+		}
 	}
 	rec, _, err := readRecord(r.BinDir)
 	if err != nil {
@@ -100,11 +120,15 @@ func uninstall(ctx context.Context, r Removal, k Kernel, held []vpcnet.Attachmen
 	}
 	// The runtime is to make no more pods while their kernel objects go.
 	errs := []error{run(takeConflist(rec), r.DryRun, say)}
-	removed, err := k.Remove(ctx, r.Force, r.DryRun)
-	for _, what := range removed {
-		say(what)
+	what, err := takeKernel(ctx, r, k, pods, held)
+	for _, w := range what {
+		say(w)
 	}
-	errs = append(errs, err, run(takeFiles(r, rec), r.DryRun, say))
+	errs = append(errs, err)
+	if err != nil && r.ToStock {
+		return errors.Join(errs...) // the stock CNI is not to begin on half of it
+	}
+	errs = append(errs, run(takeFiles(r, rec), r.DryRun, say))
 	// What says where everything is goes last, and only with everything.
 	if err := errors.Join(errs...); err != nil || r.DryRun {
 		return err
@@ -113,15 +137,42 @@ func uninstall(ctx context.Context, r Removal, k Kernel, held []vpcnet.Attachmen
 		run([]step{{verb: drop, path: filepath.Join(r.BinDir, recordFile)}}, false, func(string) {}), dropState(r.StateDir))
 }
 
-// refuse says why the node is not to be touched, or nil.
-func refuse(r Removal, pods, held []vpcnet.Attachment) error {
-	all := slices.Clone(pods)
-	for _, a := range held {
-		if !slices.Contains(all, a) {
-			all = append(all, a)
+// takeKernel removes the kernel objects, or leaves them as the stock CNI's. Its
+// checkpoint is there before anything is its own.
+func takeKernel(ctx context.Context, r Removal, k Kernel, pods []vpcnet.Attachment, held []checkpoint.Entry) ([]string, error) {
+	if !r.ToStock {
+		return k.Remove(ctx, r.Force, r.DryRun)
+	}
+	for _, a := range pods {
+		if !slices.ContainsFunc(held, func(e checkpoint.Entry) bool { return e.Attachment == a }) {
+			return nil, fmt.Errorf("pod %s is not in the books of vpc-ipamd: delete it first, or its address would be given to another pod", a)
 		}
 	}
-	if len(all) == 0 || r.Force {
+	raw, err := checkpoint.Format(held)
+	if err != nil {
+		return nil, err
+	}
+	file := step{verb: write, path: r.Checkpoint, data: raw}
+	changed, err := []string{file.String()}, error(nil)
+	if !r.DryRun {
+		err = file.do(ctx, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	more, err := k.HandOver(ctx, r.DryRun)
+	return append(changed, more...), err
+}
+
+// refuse says why the node is not to be touched, or nil.
+func refuse(r Removal, pods []vpcnet.Attachment, held []checkpoint.Entry) error {
+	all := slices.Clone(pods)
+	for _, e := range held {
+		if !slices.Contains(all, e.Attachment) {
+			all = append(all, e.Attachment)
+		}
+	}
+	if len(all) == 0 || r.Force || r.ToStock {
 		return nil
 	}
 	const few = 5
@@ -132,7 +183,7 @@ func refuse(r Removal, pods, held []vpcnet.Attachment) error {
 	if len(all) > few {
 		names = append(names, "…")
 	}
-	return fmt.Errorf("%d pods use this chain (%s): drain the node first, or --force, which cuts them off", len(all), strings.Join(names, ", "))
+	return fmt.Errorf("%d pods use this chain (%s): drain the node first, or --force, which cuts them off, or --to-stock, if the stock CNI is to take them over", len(all), strings.Join(names, ", "))
 }
 
 func takeConflist(r record) []step {

@@ -3,24 +3,29 @@ package install
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vpcchain/vpcchain/daemon/internal/checkpoint"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
 // fakeNode is kernel and books of a node.
 type fakeNode struct {
-	pods, held []vpcnet.Attachment
-	running    bool
-	objects    []string
-	broken     error
-	locked     bool
+	pods    []vpcnet.Attachment
+	held    []checkpoint.Entry
+	stock   bool // what is there is the stock CNI's
+	running bool
+	objects []string
+	broken  error
+	locked  bool
 }
 
 func (f *fakeNode) Pods(context.Context) ([]vpcnet.Attachment, error) { return f.pods, nil }
@@ -39,7 +44,14 @@ func (f *fakeNode) Remove(_ context.Context, pods, dry bool) ([]string, error) {
 	return was, nil
 }
 
-func (f *fakeNode) Take() ([]vpcnet.Attachment, func() error, error) {
+func (f *fakeNode) HandOver(_ context.Context, dry bool) ([]string, error) {
+	if f.broken == nil && !dry {
+		f.stock, f.pods = true, nil
+	}
+	return f.objects, f.broken
+}
+
+func (f *fakeNode) Take() ([]checkpoint.Entry, func() error, error) {
 	if f.running {
 		return nil, nil, errors.New("locked: stop vpc-ipamd first")
 	}
@@ -123,9 +135,9 @@ func TestUninstallRefuses(t *testing.T) {
 	pod := vpcnet.Attachment{Network: "vpc", ContainerID: "c1", IfName: "eth0"}
 	for want, f := range map[string]*fakeNode{
 		"stop vpc-ipamd first":               {running: true},
-		"1 pods use this chain (vpc/c1/eth0": {pods: []vpcnet.Attachment{pod}, held: []vpcnet.Attachment{pod}},
-		"(ptp/c1/eth0":                       {held: []vpcnet.Attachment{{Network: "ptp", ContainerID: "c1", IfName: "eth0"}}},
-		", …)":                               {pods: make([]vpcnet.Attachment, 6), held: make([]vpcnet.Attachment, 6)},
+		"1 pods use this chain (vpc/c1/eth0": {pods: []vpcnet.Attachment{pod}, held: []checkpoint.Entry{{Attachment: pod}}},
+		"(ptp/c1/eth0":                       {held: []checkpoint.Entry{{Attachment: vpcnet.Attachment{Network: "ptp", ContainerID: "c1", IfName: "eth0"}}}},
+		", …)":                               {pods: make([]vpcnet.Attachment, 6), held: make([]checkpoint.Entry, 6)},
 	} {
 		dir, _, r := installedTree(t)
 		during := files(t, dir)
@@ -182,12 +194,60 @@ func TestUninstallLeavesWhatCameBack(t *testing.T) {
 
 func TestParseRemoval(t *testing.T) {
 	r, err := ParseRemoval([]string{"--force"}, environment(map[string]string{"HOST_CNI_BIN_PATH": "/host/opt/cni/bin"}))
-	if want := (Removal{BinDir: "/host/opt/cni/bin", StateDir: "/run/vpc-cni", Force: true}); err != nil || r != want {
+	if want := (Removal{BinDir: "/host/opt/cni/bin", StateDir: "/run/vpc-cni", Force: true, Checkpoint: checkpoint.DefaultPath}); err != nil || r != want {
 		t.Errorf("%+v, %v", r, err)
 	}
-	for _, args := range [][]string{{"--bin-dir=x"}, {"--state-dir=x"}, {"x"}, {"--nope"}} {
+	for _, args := range [][]string{{"--bin-dir=x"}, {"--state-dir=x"}, {"x"}, {"--nope"}, {"--force", "--to-stock"}} {
 		if _, err := ParseRemoval(args, none); err == nil {
 			t.Errorf("%v is taken", args)
 		}
+	}
+}
+
+// The stock daemon's checkpoint is there before the kernel is its own; what cannot
+// be handed over stays ours.
+func TestToStock(t *testing.T) {
+	pod := vpcnet.Attachment{Network: "vpc", ContainerID: "c1", IfName: "eth0"}
+	entry := checkpoint.Entry{Attachment: pod, Addr: netip.MustParseAddr("10.0.0.7"), Namespace: "default", Name: "web", Since: time.Unix(7, 0)}
+	nameless := entry
+	nameless.Name = ""
+	for name, tc := range map[string]struct {
+		node fakeNode
+		want string // of the error
+	}{
+		"all in order":           {fakeNode{pods: []vpcnet.Attachment{pod}, held: []checkpoint.Entry{entry}}, ""},
+		"a pod without a name":   {fakeNode{pods: []vpcnet.Attachment{pod}, held: []checkpoint.Entry{nameless}}, "delete this one first"},
+		"a pod not in the books": {fakeNode{pods: []vpcnet.Attachment{pod}}, "not in the books"},
+		"a kernel that refuses":  {fakeNode{pods: []vpcnet.Attachment{pod}, held: []checkpoint.Entry{entry}, broken: errors.New("no")}, "no"},
+		"an empty node":          {fakeNode{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, before, r := installedTree(t)
+			r.ToStock, r.Checkpoint = true, dir+"/aws/ipam.json"
+			during := files(t, dir)
+			f := tc.node
+			_, err := take(t, r, &f)
+			if tc.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.want) || f.stock {
+					t.Errorf("error %v, stock %v", err, f.stock)
+				}
+				if diff := cmp.Diff(during, files(t, dir)); diff != "" {
+					t.Errorf("(-before +after):\n%s", diff)
+				}
+				return
+			}
+			if err != nil || !f.stock {
+				t.Errorf("error %v, stock %v", err, f.stock)
+			}
+			back, err := checkpoint.Read(r.Checkpoint, "vpc")
+			if err != nil || !slices.Equal(back, f.held) {
+				t.Errorf("the checkpoint has %v, %v", back, err)
+			}
+			after := files(t, dir)
+			delete(after, "/aws/ipam.json")
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("(-before +after):\n%s", diff)
+			}
+		})
 	}
 }
