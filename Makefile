@@ -13,7 +13,11 @@ SUM := $(BIN)/tools/testsum
 HELM := $(BIN)/tools/helm
 STATE := $(BIN)/tools/testsum.json
 VM := $(CURDIR)/tools/vm/run-in-vm.sh
-UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/testsum ./integration/vm ./integration/chart ./integration/rules
+# What takes minutes to build is kept outside the checkout, by what it is built from.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vpcchain
+CONTAINERD24 := $(CACHE)/containerd-$(shell cat tools/containerd/go.mod tools/containerd/go.sum | sha256sum | cut -c1-12)
+UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/testsum ./integration/vm ./integration/chart ./integration/rules \
+        ./integration/runtimes/cri ./integration/runtimes/image
 
 .PHONY: help
 help: ## Show this help
@@ -40,6 +44,14 @@ test: packages-test build $(LINT) $(SUM) ## Lint, unit, kernel and end-to-end te
 .PHONY: test-vlan
 test-vlan: packages-test build $(SUM) ## Run the tests of 802.1Q links alone, in a virtual machine (root)
 	@rm -f $(STATE); export GOFLAGS='-tags=grpcnotrace'; $(SUM) -vm $(VM) $(STATE) ./...; $(SUM) -close $(STATE)
+
+.PHONY: test-runtimes
+test-runtimes: packages-runtimes build $(SUM) $(CONTAINERD24)/containerd ## Run the chain under containerd 1.6 and 2.4 and podman (root; ADD=1 adds to the sums of make test, UPDATE=-update writes docs/compatibility.md)
+	@[ -n "$(ADD)" ] || rm -f $(STATE); \
+	if [ "$$(id -u)" -eq 0 ]; then export VPCCHAIN_REQUIRE=root; fi; \
+	export GOFLAGS='-tags=grpcnotrace' VPCCHAIN_CONTAINERD24=$(CONTAINERD24); \
+	$(SUM) $(STATE) ./integration/runtimes $(if $(UPDATE),-args $(UPDATE)); \
+	$(SUM) -close $(STATE)
 
 .PHONY: build
 build: $(BIN)/cni/cnitool ## Build every binary into bin/: static, stripped, reproducible
@@ -69,8 +81,17 @@ $(SUM): $(wildcard integration/testsum/*.go)
 	@mkdir -p $(dir $@)
 	@CGO_ENABLED=0 go build -o $@ ./integration/testsum
 
-.PHONY: packages-demo packages-test
-packages-demo packages-test: packages-%:
+# containerd 2.4 with its shim and ctr, all three or none: the compilation takes minutes and can be interrupted.
+$(CONTAINERD24)/containerd:
+	@echo "building containerd 2.4, once: some minutes"
+	@rm -rf $(CONTAINERD24).part; mkdir -p $(CONTAINERD24).part; cd tools/containerd; \
+	version=$$(go list -m -f '{{.Version}}' github.com/containerd/containerd/v2); \
+	for p in $$(go list tool); do CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+	  -ldflags "-s -w -X github.com/containerd/containerd/v2/version.Version=$$version" -o $(CONTAINERD24).part/ $$p; done; \
+	rm -rf $(CONTAINERD24); mv $(CONTAINERD24).part $(CONTAINERD24)
+
+.PHONY: packages-demo packages-test packages-runtimes
+packages-demo packages-test packages-runtimes: packages-%:
 	@tools/setup/packages.sh $*
 
 .PHONY: lint

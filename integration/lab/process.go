@@ -84,7 +84,12 @@ func (b *logBuffer) String() string {
 
 // StartDaemon starts vpc-ipamd on a node and returns when its STATUS is good.
 func (l *Lab) StartDaemon(ctx context.Context, node string, env ...string) (*Process, error) {
-	p, err := l.Start(node, env, l.Bin("vpc-ipamd"))
+	return l.StartDaemonOf(ctx, node, l.Bin("vpc-ipamd"), env...)
+}
+
+// StartDaemonOf is StartDaemon with another build of vpc-ipamd.
+func (l *Lab) StartDaemonOf(ctx context.Context, node, binary string, env ...string) (*Process, error) {
+	p, err := l.Start(node, env, binary)
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,14 @@
 // end-to-end tests: `probe serve PORT` answers every connection with the
 // addresses it sees, `probe dial ADDR:PORT` prints that answer as JSON together
 // with the client's own address. It exists because what matters here is the
-// source address as the far end sees it, which no stock tool prints.
+// source address as the far end sees it, which no stock tool prints. Being
+// static, it is also all that the test image for container runtimes has in it.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -28,25 +30,29 @@ type seen struct {
 // the kernel after one second, so a success that needs a retry still shows.
 const patience = 3 * time.Second
 
+const usage = `usage: probe serve PORT       answer every connection with the addresses seen, then echo
+       probe dial ADDR:PORT   print that answer
+       probe get ADDR:PORT    fetch / by HTTP
+       probe web PORT         answer / and /healthz by HTTP
+       probe hold ADDR:PORT   keep one connection busy
+       probe pour PORT        send without end to who connects
+       probe drink ADDR:PORT  read for a second, print bytes per second of each half
+       probe ifaces           print the interfaces of this network namespace
+       probe pause            be the process that holds a pod's namespaces
+       probe pod              a pod's container: serve 8080, pour 8081`
+
 func main() {
-	if len(os.Args) != 3 {
-		fail("usage: probe serve PORT | probe dial ADDR:PORT | probe get ADDR:PORT | probe hold ADDR:PORT")
-	}
-	var err error
-	switch os.Args[1] {
-	case "serve":
-		err = serve(os.Args[2])
-	case "dial":
-		err = dial(os.Args[2])
-	case "hold":
-		err = hold(os.Args[2])
-	case "get":
-		err = get(os.Args[2])
-	default:
-		err = fmt.Errorf("unknown verb %q: use serve, dial, get or hold", os.Args[1])
+	with := map[string]func(string) error{"serve": serve, "web": web, "dial": dial, "get": get, "hold": hold, "pour": pour, "drink": drink}
+	alone := map[string]func() error{"ifaces": ifaces, "pause": pause, "pod": pod}
+	err := errors.New(usage)
+	if len(os.Args) == 3 && with[os.Args[1]] != nil {
+		err = with[os.Args[1]](os.Args[2])
+	} else if len(os.Args) == 2 && alone[os.Args[1]] != nil {
+		err = alone[os.Args[1]]()
 	}
 	if err != nil {
-		fail(err.Error())
+		fmt.Fprintln(os.Stderr, "probe:", err)
+		os.Exit(1)
 	}
 }
 
@@ -145,9 +151,4 @@ func addrPort(a net.Addr) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
-
-func fail(text string) {
-	fmt.Fprintln(os.Stderr, "probe:", text)
-	os.Exit(1)
 }

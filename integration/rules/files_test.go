@@ -121,13 +121,16 @@ func TestCommands(t *testing.T) {
 			t.Errorf("the README does not name make %s", target)
 		}
 	}
-	for _, target := range []string{"demo", "test", "build", "lint", "fmt", "verify", "clean"} {
+	for _, target := range []string{"demo", "test", "test-runtimes", "build", "lint", "fmt", "verify", "clean"} {
 		if !regexp.MustCompile(`(?m)^` + target + `:.*## \S`).Match(makefile) {
 			t.Errorf("make %s is missing or has no help", target)
 		}
 	}
-	if ci, err := os.ReadFile(filepath.Join(root, ".ci/run")); err != nil || !strings.Contains(string(ci), "exec make test\n") {
-		t.Errorf(".ci/run does not run make test: %q, %v", ci, err)
+	ci, err := os.ReadFile(filepath.Join(root, ".ci/run"))
+	for _, suite := range []string{"make test", "make test-runtimes ADD=1"} {
+		if err != nil || !strings.Contains(string(ci), "\n"+suite+" || status=1\n") {
+			t.Errorf(".ci/run does not run %s, or forgets how it ended: %q, %v", suite, ci, err)
+		}
 	}
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# packages.sh WHAT: make sure that the commands WHAT needs are there ("demo" or
-# "test"). As root on Debian it installs the packages that are missing and says
+# packages.sh WHAT: make sure that the commands WHAT needs are there ("demo",
+# "test" or "runtimes"). As root on Debian it installs the packages that are missing and says
 # so; otherwise it says what is missing and goes on, and whoever needs it fails
 # or skips with a reason of its own.
 set -euo pipefail
@@ -9,6 +9,9 @@ if [ "${1:-}" = test ]; then
   package+=([tc]=iproute2 [strace]=strace [gcc]=gcc)
   # The virtual machine for tests of 802.1Q (tools/vm/run-in-vm.sh).
   package+=([qemu-system-x86_64]=qemu-system-x86 [busybox]=busybox-static [depmod]=kmod [cpio]=cpio)
+fi
+if [ "${1:-}" = runtimes ]; then
+  package+=([tc]=iproute2 [containerd]=containerd [ctr]=containerd [runc]=runc [podman]=podman [conmon]=conmon)
 fi
 missing=()
 for cmd in "${!package[@]}"; do
@@ -26,5 +29,12 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
 fi
 echo "installing Debian packages: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+# The packages of runtimes start them, and here they are to run in simulations alone.
+policy=/usr/sbin/policy-rc.d
+if [ "${1:-}" = runtimes ] && [ ! -e $policy ]; then
+  trap 'rm -f $policy' EXIT
+  printf '#!/bin/sh\nexit 101\n' >$policy
+  chmod +x $policy
+fi
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
