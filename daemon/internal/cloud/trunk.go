@@ -40,8 +40,8 @@ func (c *Client) Disassociate(ctx context.Context, association string) error {
 	return fmt.Errorf("disassociating %s: %w", association, err)
 }
 
-// DeleteBranch deletes a branch ENI, which nothing may be associated with: else
-// it is eni.ErrInUse at once. One that is gone is success.
+// DeleteBranch deletes a branch ENI; EC2 ends an association with it. One that is
+// attached is eni.ErrInUse at once, and one that is gone success.
 func (c *Client) DeleteBranch(ctx context.Context, id string) error {
 	_, err := c.ec2.DeleteNetworkInterface(ctx, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: aws.String(id)})
 	if err == nil {

@@ -23,7 +23,7 @@ type EC2 interface {
 	Create(ctx context.Context, spec eni.CreateSpec) (eni.ENI, error)
 	Associate(ctx context.Context, a eni.Association, token string) (id string, err error)
 	Disassociate(ctx context.Context, association string) error
-	// DeleteBranch deletes one that is associated with nothing. What is gone is a success.
+	// DeleteBranch deletes one. What is gone is a success, what is in use eni.ErrInUse.
 	DeleteBranch(ctx context.Context, id string) error
 	// Branches lists the branch ENIs with the tag of this instance, and all associations.
 	Branches(ctx context.Context) ([]eni.ENI, []eni.Association, error)
