@@ -129,7 +129,7 @@ func (l *log) String() string {
 const topology = `
 vpc: {cidrs: [10.20.0.0/16]}
 routeTables: [{id: rtb-main}]
-securityGroups: [{id: sg-nodes, ingress: [{groups: [self]}], egress: [{cidrs: [0.0.0.0/0]}]}]
+securityGroups: [{id: sg-nodes, ingress: [{groups: [self]}], egress: [{cidrs: [0.0.0.0/0]}]}, {id: sg-a}, {id: sg-b}]
 subnets: [{id: subnet-a, cidr: 10.20.0.0/20, az: us-west-2a, routeTable: rtb-main}]
 instances: [{name: node, type: %s, subnet: subnet-a, ip: 10.20.0.10, groups: [sg-nodes]}]
 `

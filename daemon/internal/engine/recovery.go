@@ -37,6 +37,9 @@ func (e *Engine) recover(ctx context.Context) error {
 		enis = append(enis, m.ENI)
 	}
 	known := e.pool.Allocations()
+	if e.branches != nil {
+		known = append(known, e.branches.Held()...) // their addresses lie in the ENIs' subnets too
+	}
 	e.mu.Unlock()
 	plan, err := e.Recovery.Recover(ctx, enis, known)
 	if err != nil {

@@ -22,8 +22,9 @@ import (
 	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
 )
 
-// startLimit is how long a simulation may take to come up.
-const startLimit = 30 * time.Second
+// startLimit is how long a simulation may take to come up: 0.3 s on an idle
+// machine, a hundred times that in a virtual machine on a busy one.
+const startLimit = 2 * time.Minute
 
 func needRoot() error {
 	if os.Geteuid() != 0 {

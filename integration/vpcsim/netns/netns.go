@@ -168,6 +168,24 @@ func Do(path string, f func() error) error {
 	})
 }
 
+// Inside runs f with its thread in the network and mount namespaces of a host.
+// Programs that f starts run there; goroutines that it starts do not.
+func Inside(net, mount string, f func() error) error {
+	return onOwnThread(func() error {
+		// A thread that shares its root and cwd with others cannot change its mount namespace.
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return fmt.Errorf("leaving the shared file system state: %w", err)
+		}
+		if err := setns(net, unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		if err := setns(mount, unix.CLONE_NEWNS); err != nil {
+			return err
+		}
+		return f()
+	})
+}
+
 // Exec replaces this process by a program running in the network and mount
 // namespaces: same pid, same files, so that who waits or kills means the program.
 // It returns only on error.
