@@ -20,6 +20,7 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/cloud"
 	"github.com/vpcchain/vpcchain/daemon/internal/config"
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
+	"github.com/vpcchain/vpcchain/daemon/internal/kube"
 	"github.com/vpcchain/vpcchain/daemon/internal/server"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
@@ -80,10 +81,11 @@ func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (e
 		}
 	}
 	defer host.close()
-	places, followPlaces := placing(c, aws, log)
+	reports := kube.Open(filepath.Join(o.stateDir, "kube.json"), log)
+	places, followPlaces := placing(c, aws, reports, log)
 	deps := engine.Deps{
 		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, Intents: store, StateDir: o.stateDir, Log: log,
-		Groups: aws, Placement: places, Forget: host.forget, FactsChanged: host.factsUp,
+		Groups: aws, Placement: places, Kubernetes: reports, Forget: host.forget, FactsChanged: host.factsUp,
 	}
 	deps.BranchENIs, deps.BranchStore, deps.BranchHost = aws, store, host.branches
 	closeRuntime, err := recovering(&deps, host.pods, store, log)
@@ -100,6 +102,7 @@ func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (e
 		return err
 	}
 	rpc := server.New(e, host.nat)
+	server.AddKube(rpc, e, reports)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.Run(ctx) })
 	group.Go(func() error { return host.keepNAT(ctx) })

@@ -10,6 +10,7 @@ type view struct {
 	Cooling   int       `json:"cooling"`
 	Available int       `json:"available"`
 	Waiters   int       `json:"waiters"`
+	Demand    int       `json:"demand"` // pods that Kubernetes has sent here, and that have not asked yet
 	Plan      []string  `json:"plan"`
 	// Lost are addresses that pods hold and that no ENI has any more.
 	Lost []addressView `json:"lost"`
@@ -57,7 +58,7 @@ func viewOf(r *ipamapi.PoolReply) view {
 	t := r.GetTotals()
 	v := view{
 		Addresses: int(t.GetAddresses()), Used: int(t.GetUsed()), Cooling: int(t.GetCooling()), Available: int(t.GetAvailable()),
-		Waiters: int(r.GetWaiters()), Plan: r.GetPlan(), ENIs: []eniView{}, Lost: []addressView{},
+		Waiters: int(r.GetWaiters()), Demand: int(r.GetDemand()), Plan: r.GetPlan(), ENIs: []eniView{}, Lost: []addressView{},
 	}
 	v.Trunk = trunkOf(r.GetTrunk())
 	for _, a := range r.GetLost() {

@@ -944,7 +944,8 @@ type PoolReply struct {
 	Waiters uint32   `protobuf:"varint,4,opt,name=waiters,proto3" json:"waiters,omitempty"`
 	// Addresses that pods hold and that no ENI has any more.
 	Lost          []*PoolAddress `protobuf:"bytes,5,rep,name=lost,proto3" json:"lost,omitempty"`
-	Trunk         *PoolTrunk     `protobuf:"bytes,6,opt,name=trunk,proto3" json:"trunk,omitempty"` // absent where the daemon gives no branch ENIs
+	Trunk         *PoolTrunk     `protobuf:"bytes,6,opt,name=trunk,proto3" json:"trunk,omitempty"`    // absent where the daemon gives no branch ENIs
+	Demand        uint32         `protobuf:"varint,7,opt,name=demand,proto3" json:"demand,omitempty"` // pods that Kubernetes has sent here, and that have not asked yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1019,6 +1020,13 @@ func (x *PoolReply) GetTrunk() *PoolTrunk {
 		return x.Trunk
 	}
 	return nil
+}
+
+func (x *PoolReply) GetDemand() uint32 {
+	if x != nil {
+		return x.Demand
+	}
+	return 0
 }
 
 // PoolTrunk is the ENI whose VLANs are the branch ENIs of pods.
@@ -1647,6 +1655,520 @@ func (x *SnatReply) GetTrouble() string {
 	return ""
 }
 
+type KubeReport struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Node       *KubeNode              `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`                               // absent: not known now, and the last one holds
+	EniConfigs *KubeENIConfigs        `protobuf:"bytes,2,opt,name=eni_configs,json=eniConfigs,proto3" json:"eni_configs,omitempty"` // likewise
+	// Pods of this node that will ask for an address of the pool and have none.
+	// They count for 30 s.
+	Pending       []*Pod     `protobuf:"bytes,3,rep,name=pending,proto3" json:"pending,omitempty"`
+	Heard         *KubeHeard `protobuf:"bytes,4,opt,name=heard,proto3" json:"heard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KubeReport) Reset() {
+	*x = KubeReport{}
+	mi := &file_ipam_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KubeReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KubeReport) ProtoMessage() {}
+
+func (x *KubeReport) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KubeReport.ProtoReflect.Descriptor instead.
+func (*KubeReport) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *KubeReport) GetNode() *KubeNode {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *KubeReport) GetEniConfigs() *KubeENIConfigs {
+	if x != nil {
+		return x.EniConfigs
+	}
+	return nil
+}
+
+func (x *KubeReport) GetPending() []*Pod {
+	if x != nil {
+		return x.Pending
+	}
+	return nil
+}
+
+func (x *KubeReport) GetHeard() *KubeHeard {
+	if x != nil {
+		return x.Heard
+	}
+	return nil
+}
+
+type KubeNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Labels        map[string]string      `protobuf:"bytes,1,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Annotations   map[string]string      `protobuf:"bytes,2,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Taints        []*KubeTaint           `protobuf:"bytes,3,rep,name=taints,proto3" json:"taints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KubeNode) Reset() {
+	*x = KubeNode{}
+	mi := &file_ipam_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KubeNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KubeNode) ProtoMessage() {}
+
+func (x *KubeNode) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KubeNode.ProtoReflect.Descriptor instead.
+func (*KubeNode) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *KubeNode) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *KubeNode) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *KubeNode) GetTaints() []*KubeTaint {
+	if x != nil {
+		return x.Taints
+	}
+	return nil
+}
+
+type KubeTaint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Effect        string                 `protobuf:"bytes,3,opt,name=effect,proto3" json:"effect,omitempty"` // NoSchedule, PreferNoSchedule, NoExecute
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KubeTaint) Reset() {
+	*x = KubeTaint{}
+	mi := &file_ipam_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KubeTaint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KubeTaint) ProtoMessage() {}
+
+func (x *KubeTaint) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KubeTaint.ProtoReflect.Descriptor instead.
+func (*KubeTaint) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *KubeTaint) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *KubeTaint) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *KubeTaint) GetEffect() string {
+	if x != nil {
+		return x.Effect
+	}
+	return ""
+}
+
+type KubeENIConfigs struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	List          []*KubeENIConfig       `protobuf:"bytes,1,rep,name=list,proto3" json:"list,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KubeENIConfigs) Reset() {
+	*x = KubeENIConfigs{}
+	mi := &file_ipam_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KubeENIConfigs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KubeENIConfigs) ProtoMessage() {}
+
+func (x *KubeENIConfigs) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KubeENIConfigs.ProtoReflect.Descriptor instead.
+func (*KubeENIConfigs) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *KubeENIConfigs) GetList() []*KubeENIConfig {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+type KubeENIConfig struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Spec          []byte                 `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"` // JSON
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KubeENIConfig) Reset() {
+	*x = KubeENIConfig{}
+	mi := &file_ipam_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KubeENIConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KubeENIConfig) ProtoMessage() {}
+
+func (x *KubeENIConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KubeENIConfig.ProtoReflect.Descriptor instead.
+func (*KubeENIConfig) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *KubeENIConfig) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KubeENIConfig) GetSpec() []byte {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+// KubeHeard says which failures need not be told again: those of the daemon's
+// life up to the serial.
+type KubeHeard struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Life          string                 `protobuf:"bytes,1,opt,name=life,proto3" json:"life,omitempty"`
+	Serial        uint64                 `protobuf:"varint,2,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KubeHeard) Reset() {
+	*x = KubeHeard{}
+	mi := &file_ipam_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KubeHeard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KubeHeard) ProtoMessage() {}
+
+func (x *KubeHeard) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KubeHeard.ProtoReflect.Descriptor instead.
+func (*KubeHeard) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *KubeHeard) GetLife() string {
+	if x != nil {
+		return x.Life
+	}
+	return ""
+}
+
+func (x *KubeHeard) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+type KubeReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Branch ENIs that pods of this node may have; absent where the daemon gives none.
+	Branches *KubeBranches `protobuf:"bytes,1,opt,name=branches,proto3" json:"branches,omitempty"`
+	// ADDs that failed for lack of an address, the oldest first.
+	Failures      []*KubeFailure `protobuf:"bytes,2,rep,name=failures,proto3" json:"failures,omitempty"`
+	Heard         *KubeHeard     `protobuf:"bytes,3,opt,name=heard,proto3" json:"heard,omitempty"`     // for the next report, once these failures are dealt with
+	Trouble       string         `protobuf:"bytes,4,opt,name=trouble,proto3" json:"trouble,omitempty"` // what of the report cannot be used, or empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KubeReply) Reset() {
+	*x = KubeReply{}
+	mi := &file_ipam_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KubeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KubeReply) ProtoMessage() {}
+
+func (x *KubeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KubeReply.ProtoReflect.Descriptor instead.
+func (*KubeReply) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *KubeReply) GetBranches() *KubeBranches {
+	if x != nil {
+		return x.Branches
+	}
+	return nil
+}
+
+func (x *KubeReply) GetFailures() []*KubeFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+func (x *KubeReply) GetHeard() *KubeHeard {
+	if x != nil {
+		return x.Heard
+	}
+	return nil
+}
+
+func (x *KubeReply) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
+	}
+	return ""
+}
+
+type KubeBranches struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         uint32                 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KubeBranches) Reset() {
+	*x = KubeBranches{}
+	mi := &file_ipam_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KubeBranches) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KubeBranches) ProtoMessage() {}
+
+func (x *KubeBranches) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KubeBranches.ProtoReflect.Descriptor instead.
+func (*KubeBranches) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *KubeBranches) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type KubeFailure struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pod           *Pod                   `protobuf:"bytes,1,opt,name=pod,proto3" json:"pod,omitempty"`
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	At            int64                  `protobuf:"varint,3,opt,name=at,proto3" json:"at,omitempty"` // Unix time, seconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KubeFailure) Reset() {
+	*x = KubeFailure{}
+	mi := &file_ipam_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KubeFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KubeFailure) ProtoMessage() {}
+
+func (x *KubeFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KubeFailure.ProtoReflect.Descriptor instead.
+func (*KubeFailure) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *KubeFailure) GetPod() *Pod {
+	if x != nil {
+		return x.Pod
+	}
+	return nil
+}
+
+func (x *KubeFailure) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *KubeFailure) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
 var File_ipam_proto protoreflect.FileDescriptor
 
 const file_ipam_proto_rawDesc = "" +
@@ -1715,14 +2237,15 @@ const file_ipam_proto_rawDesc = "" +
 	"\x05valid\x18\x02 \x03(\v2\x1c.vpcchain.ipam.v1.AttachmentR\x05valid\"*\n" +
 	"\fCollectReply\x12\x1a\n" +
 	"\breleased\x18\x01 \x01(\rR\breleased\"\r\n" +
-	"\vPoolRequest\"\x84\x02\n" +
+	"\vPoolRequest\"\x9c\x02\n" +
 	"\tPoolReply\x12-\n" +
 	"\x04enis\x18\x01 \x03(\v2\x19.vpcchain.ipam.v1.PoolENIR\x04enis\x124\n" +
 	"\x06totals\x18\x02 \x01(\v2\x1c.vpcchain.ipam.v1.PoolTotalsR\x06totals\x12\x12\n" +
 	"\x04plan\x18\x03 \x03(\tR\x04plan\x12\x18\n" +
 	"\awaiters\x18\x04 \x01(\rR\awaiters\x121\n" +
 	"\x04lost\x18\x05 \x03(\v2\x1d.vpcchain.ipam.v1.PoolAddressR\x04lost\x121\n" +
-	"\x05trunk\x18\x06 \x01(\v2\x1b.vpcchain.ipam.v1.PoolTrunkR\x05trunk\"\xc8\x01\n" +
+	"\x05trunk\x18\x06 \x01(\v2\x1b.vpcchain.ipam.v1.PoolTrunkR\x05trunk\x12\x16\n" +
+	"\x06demand\x18\a \x01(\rR\x06demand\"\xc8\x01\n" +
 	"\tPoolTrunk\x12'\n" +
 	"\x03eni\x18\x01 \x01(\v2\x15.vpcchain.ipam.v1.ENIR\x03eni\x12\x14\n" +
 	"\x05ready\x18\x02 \x01(\bR\x05ready\x12\x12\n" +
@@ -1792,7 +2315,47 @@ const file_ipam_proto_rawDesc = "" +
 	"\atrouble\x18\x04 \x01(\tR\atrouble\x1a;\n" +
 	"\rSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xfb\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe3\x01\n" +
+	"\n" +
+	"KubeReport\x12.\n" +
+	"\x04node\x18\x01 \x01(\v2\x1a.vpcchain.ipam.v1.KubeNodeR\x04node\x12A\n" +
+	"\veni_configs\x18\x02 \x01(\v2 .vpcchain.ipam.v1.KubeENIConfigsR\n" +
+	"eniConfigs\x12/\n" +
+	"\apending\x18\x03 \x03(\v2\x15.vpcchain.ipam.v1.PodR\apending\x121\n" +
+	"\x05heard\x18\x04 \x01(\v2\x1b.vpcchain.ipam.v1.KubeHeardR\x05heard\"\xc9\x02\n" +
+	"\bKubeNode\x12>\n" +
+	"\x06labels\x18\x01 \x03(\v2&.vpcchain.ipam.v1.KubeNode.LabelsEntryR\x06labels\x12M\n" +
+	"\vannotations\x18\x02 \x03(\v2+.vpcchain.ipam.v1.KubeNode.AnnotationsEntryR\vannotations\x123\n" +
+	"\x06taints\x18\x03 \x03(\v2\x1b.vpcchain.ipam.v1.KubeTaintR\x06taints\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"K\n" +
+	"\tKubeTaint\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x16\n" +
+	"\x06effect\x18\x03 \x01(\tR\x06effect\"E\n" +
+	"\x0eKubeENIConfigs\x123\n" +
+	"\x04list\x18\x01 \x03(\v2\x1f.vpcchain.ipam.v1.KubeENIConfigR\x04list\"7\n" +
+	"\rKubeENIConfig\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04spec\x18\x02 \x01(\fR\x04spec\"7\n" +
+	"\tKubeHeard\x12\x12\n" +
+	"\x04life\x18\x01 \x01(\tR\x04life\x12\x16\n" +
+	"\x06serial\x18\x02 \x01(\x04R\x06serial\"\xcf\x01\n" +
+	"\tKubeReply\x12:\n" +
+	"\bbranches\x18\x01 \x01(\v2\x1e.vpcchain.ipam.v1.KubeBranchesR\bbranches\x129\n" +
+	"\bfailures\x18\x02 \x03(\v2\x1d.vpcchain.ipam.v1.KubeFailureR\bfailures\x121\n" +
+	"\x05heard\x18\x03 \x01(\v2\x1b.vpcchain.ipam.v1.KubeHeardR\x05heard\x12\x18\n" +
+	"\atrouble\x18\x04 \x01(\tR\atrouble\"$\n" +
+	"\fKubeBranches\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\"Z\n" +
+	"\vKubeFailure\x12'\n" +
+	"\x03pod\x18\x01 \x01(\v2\x15.vpcchain.ipam.v1.PodR\x03pod\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\x03R\x02at2\xfb\x02\n" +
 	"\x04IPAM\x12H\n" +
 	"\x06Assign\x12\x1f.vpcchain.ipam.v1.AssignRequest\x1a\x1d.vpcchain.ipam.v1.AssignReply\x12K\n" +
 	"\aRelease\x12 .vpcchain.ipam.v1.ReleaseRequest\x1a\x1e.vpcchain.ipam.v1.ReleaseReply\x12E\n" +
@@ -1801,7 +2364,9 @@ const file_ipam_proto_rawDesc = "" +
 	"\aCollect\x12 .vpcchain.ipam.v1.CollectRequest\x1a\x1e.vpcchain.ipam.v1.CollectReply2\x8f\x01\n" +
 	"\x05Admin\x12B\n" +
 	"\x04Pool\x12\x1d.vpcchain.ipam.v1.PoolRequest\x1a\x1b.vpcchain.ipam.v1.PoolReply\x12B\n" +
-	"\x04Snat\x12\x1d.vpcchain.ipam.v1.SnatRequest\x1a\x1b.vpcchain.ipam.v1.SnatReplyB*Z(github.com/vpcchain/vpcchain/pkg/ipamapib\x06proto3"
+	"\x04Snat\x12\x1d.vpcchain.ipam.v1.SnatRequest\x1a\x1b.vpcchain.ipam.v1.SnatReply2K\n" +
+	"\x04Kube\x12C\n" +
+	"\x06Report\x12\x1c.vpcchain.ipam.v1.KubeReport\x1a\x1b.vpcchain.ipam.v1.KubeReplyB*Z(github.com/vpcchain/vpcchain/pkg/ipamapib\x06proto3"
 
 var (
 	file_ipam_proto_rawDescOnce sync.Once
@@ -1816,7 +2381,7 @@ func file_ipam_proto_rawDescGZIP() []byte {
 }
 
 var file_ipam_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_ipam_proto_goTypes = []any{
 	(StatusReply_State)(0), // 0: vpcchain.ipam.v1.StatusReply.State
 	(PoolAddress_State)(0), // 1: vpcchain.ipam.v1.PoolAddress.State
@@ -1844,13 +2409,24 @@ var file_ipam_proto_goTypes = []any{
 	(*PoolAddress)(nil),    // 23: vpcchain.ipam.v1.PoolAddress
 	(*SnatRequest)(nil),    // 24: vpcchain.ipam.v1.SnatRequest
 	(*SnatReply)(nil),      // 25: vpcchain.ipam.v1.SnatReply
-	nil,                    // 26: vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
-	nil,                    // 27: vpcchain.ipam.v1.SnatReply.SettingsEntry
+	(*KubeReport)(nil),     // 26: vpcchain.ipam.v1.KubeReport
+	(*KubeNode)(nil),       // 27: vpcchain.ipam.v1.KubeNode
+	(*KubeTaint)(nil),      // 28: vpcchain.ipam.v1.KubeTaint
+	(*KubeENIConfigs)(nil), // 29: vpcchain.ipam.v1.KubeENIConfigs
+	(*KubeENIConfig)(nil),  // 30: vpcchain.ipam.v1.KubeENIConfig
+	(*KubeHeard)(nil),      // 31: vpcchain.ipam.v1.KubeHeard
+	(*KubeReply)(nil),      // 32: vpcchain.ipam.v1.KubeReply
+	(*KubeBranches)(nil),   // 33: vpcchain.ipam.v1.KubeBranches
+	(*KubeFailure)(nil),    // 34: vpcchain.ipam.v1.KubeFailure
+	nil,                    // 35: vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
+	nil,                    // 36: vpcchain.ipam.v1.SnatReply.SettingsEntry
+	nil,                    // 37: vpcchain.ipam.v1.KubeNode.LabelsEntry
+	nil,                    // 38: vpcchain.ipam.v1.KubeNode.AnnotationsEntry
 }
 var file_ipam_proto_depIdxs = []int32{
 	2,  // 0: vpcchain.ipam.v1.AssignRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
 	3,  // 1: vpcchain.ipam.v1.AssignRequest.pod:type_name -> vpcchain.ipam.v1.Pod
-	26, // 2: vpcchain.ipam.v1.AssignRequest.annotations:type_name -> vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
+	35, // 2: vpcchain.ipam.v1.AssignRequest.annotations:type_name -> vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
 	7,  // 3: vpcchain.ipam.v1.AssignReply.eni:type_name -> vpcchain.ipam.v1.ENI
 	6,  // 4: vpcchain.ipam.v1.AssignReply.branch:type_name -> vpcchain.ipam.v1.Branch
 	2,  // 5: vpcchain.ipam.v1.ReleaseRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
@@ -1872,26 +2448,40 @@ var file_ipam_proto_depIdxs = []int32{
 	1,  // 21: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
 	2,  // 22: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
 	3,  // 23: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
-	27, // 24: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
-	4,  // 25: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
-	8,  // 26: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
-	10, // 27: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
-	12, // 28: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
-	14, // 29: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
-	16, // 30: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
-	24, // 31: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
-	5,  // 32: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
-	9,  // 33: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
-	11, // 34: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
-	13, // 35: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
-	15, // 36: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
-	17, // 37: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
-	25, // 38: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
-	32, // [32:39] is the sub-list for method output_type
-	25, // [25:32] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	36, // 24: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
+	27, // 25: vpcchain.ipam.v1.KubeReport.node:type_name -> vpcchain.ipam.v1.KubeNode
+	29, // 26: vpcchain.ipam.v1.KubeReport.eni_configs:type_name -> vpcchain.ipam.v1.KubeENIConfigs
+	3,  // 27: vpcchain.ipam.v1.KubeReport.pending:type_name -> vpcchain.ipam.v1.Pod
+	31, // 28: vpcchain.ipam.v1.KubeReport.heard:type_name -> vpcchain.ipam.v1.KubeHeard
+	37, // 29: vpcchain.ipam.v1.KubeNode.labels:type_name -> vpcchain.ipam.v1.KubeNode.LabelsEntry
+	38, // 30: vpcchain.ipam.v1.KubeNode.annotations:type_name -> vpcchain.ipam.v1.KubeNode.AnnotationsEntry
+	28, // 31: vpcchain.ipam.v1.KubeNode.taints:type_name -> vpcchain.ipam.v1.KubeTaint
+	30, // 32: vpcchain.ipam.v1.KubeENIConfigs.list:type_name -> vpcchain.ipam.v1.KubeENIConfig
+	33, // 33: vpcchain.ipam.v1.KubeReply.branches:type_name -> vpcchain.ipam.v1.KubeBranches
+	34, // 34: vpcchain.ipam.v1.KubeReply.failures:type_name -> vpcchain.ipam.v1.KubeFailure
+	31, // 35: vpcchain.ipam.v1.KubeReply.heard:type_name -> vpcchain.ipam.v1.KubeHeard
+	3,  // 36: vpcchain.ipam.v1.KubeFailure.pod:type_name -> vpcchain.ipam.v1.Pod
+	4,  // 37: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
+	8,  // 38: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
+	10, // 39: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
+	12, // 40: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
+	14, // 41: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
+	16, // 42: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
+	24, // 43: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
+	26, // 44: vpcchain.ipam.v1.Kube.Report:input_type -> vpcchain.ipam.v1.KubeReport
+	5,  // 45: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
+	9,  // 46: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
+	11, // 47: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
+	13, // 48: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
+	15, // 49: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
+	17, // 50: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
+	25, // 51: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
+	32, // 52: vpcchain.ipam.v1.Kube.Report:output_type -> vpcchain.ipam.v1.KubeReply
+	45, // [45:53] is the sub-list for method output_type
+	37, // [37:45] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_ipam_proto_init() }
@@ -1905,9 +2495,9 @@ func file_ipam_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ipam_proto_rawDesc), len(file_ipam_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   26,
+			NumMessages:   37,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_ipam_proto_goTypes,
 		DependencyIndexes: file_ipam_proto_depIdxs,

@@ -446,3 +446,115 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "ipam.proto",
 }
+
+const (
+	Kube_Report_FullMethodName = "/vpcchain.ipam.v1.Kube/Report"
+)
+
+// KubeClient is the client API for Kube service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Kube is what vpc-kube calls, the process that knows Kubernetes.
+type KubeClient interface {
+	// Report tells all that Kubernetes says of this node, in place of what was
+	// reported before, and is answered with what Kubernetes is to be told. The
+	// daemon keeps node and ENIConfigs on disk; it works without any report.
+	Report(ctx context.Context, in *KubeReport, opts ...grpc.CallOption) (*KubeReply, error)
+}
+
+type kubeClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewKubeClient(cc grpc.ClientConnInterface) KubeClient {
+	return &kubeClient{cc}
+}
+
+func (c *kubeClient) Report(ctx context.Context, in *KubeReport, opts ...grpc.CallOption) (*KubeReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KubeReply)
+	err := c.cc.Invoke(ctx, Kube_Report_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// KubeServer is the server API for Kube service.
+// All implementations must embed UnimplementedKubeServer
+// for forward compatibility.
+//
+// Kube is what vpc-kube calls, the process that knows Kubernetes.
+type KubeServer interface {
+	// Report tells all that Kubernetes says of this node, in place of what was
+	// reported before, and is answered with what Kubernetes is to be told. The
+	// daemon keeps node and ENIConfigs on disk; it works without any report.
+	Report(context.Context, *KubeReport) (*KubeReply, error)
+	mustEmbedUnimplementedKubeServer()
+}
+
+// UnimplementedKubeServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedKubeServer struct{}
+
+func (UnimplementedKubeServer) Report(context.Context, *KubeReport) (*KubeReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Report not implemented")
+}
+func (UnimplementedKubeServer) mustEmbedUnimplementedKubeServer() {}
+func (UnimplementedKubeServer) testEmbeddedByValue()              {}
+
+// UnsafeKubeServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to KubeServer will
+// result in compilation errors.
+type UnsafeKubeServer interface {
+	mustEmbedUnimplementedKubeServer()
+}
+
+func RegisterKubeServer(s grpc.ServiceRegistrar, srv KubeServer) {
+	// If the following call panics, it indicates UnimplementedKubeServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Kube_ServiceDesc, srv)
+}
+
+func _Kube_Report_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KubeReport)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KubeServer).Report(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Kube_Report_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KubeServer).Report(ctx, req.(*KubeReport))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Kube_ServiceDesc is the grpc.ServiceDesc for Kube service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Kube_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "vpcchain.ipam.v1.Kube",
+	HandlerType: (*KubeServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Report",
+			Handler:    _Kube_Report_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "ipam.proto",
+}

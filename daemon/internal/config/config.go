@@ -35,6 +35,7 @@ type Config struct {
 	Recovering
 	Cleaning
 	Trunking
+	Kubernetes
 	SNAT snat.Texts // settings of the outbound NAT, under their conflist names
 }
 
@@ -68,7 +69,7 @@ func Settings() []Setting {
 			"AWS_VPC_K8S_CNI_LOGLEVEL", "INFO", "DEBUG, INFO, WARN, ERROR", "least level of the log lines",
 			func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) },
 		},
-	}, slices.Concat(sizing(), placing(), recovering(), cleaning(), trunking())...)
+	}, slices.Concat(sizing(), placing(), recovering(), cleaning(), trunking(), kubernetes())...)
 }
 
 func number(least, most int, set func(*Config, int)) func(*Config, string) error {

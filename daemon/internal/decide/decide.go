@@ -37,8 +37,12 @@ type Input struct {
 	// prefix mode their single addresses count like those of prefixes. The value
 	// tells that it is too early to ask for a prefix again.
 	Fragmented map[string]bool
-	Waiters    int  // ADDs that wait for an address
-	Shrink     bool // the surplus has lasted long enough to give it back
+	Waiters    int // ADDs that wait for an address
+	Demand     int // pods beside them that will
+	// Cordoned is a node that gets no new pods: it grows for those that ask, and
+	// keeps nothing ready.
+	Cordoned bool
+	Shrink   bool // the surplus has lasted long enough to give it back
 	// InFlight are the actions that are being carried out.
 	InFlight []Action
 }
@@ -106,7 +110,7 @@ func Decide(in Input) []Action {
 	if n := in.need(c); n.addrs > 0 {
 		return in.grow(n)
 	}
-	if in.Shrink && in.Waiters == 0 && len(in.InFlight) == 0 {
+	if in.Shrink && !in.Cordoned && in.Waiters == 0 && len(in.InFlight) == 0 {
 		return in.shrink(in.surplus(c))
 	}
 	return nil

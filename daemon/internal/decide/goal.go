@@ -79,14 +79,16 @@ func (in Input) maxPods() int {
 // goal is how many addresses the pool should have. Without a target it keeps
 // one that is free, as the stock CNI does.
 func (in Input) goal(c count) int {
-	busy, n := c.used+c.resting, 0
+	busy, asked, n := c.used+c.resting, in.Waiters+in.Demand, 0
 	switch {
+	case in.Cordoned:
+		n = busy + asked
 	case in.perIP():
-		n = max(busy+in.Targets.WarmIP+in.Waiters, in.Targets.MinimumIP)
+		n = max(busy+in.Targets.WarmIP+asked, in.Targets.MinimumIP)
 	case in.Prefixes:
-		n = busy + max(in.Targets.WarmPrefix*perPrefix+in.Waiters, 1)
+		n = busy + max(in.Targets.WarmPrefix*perPrefix+asked, 1)
 	default:
-		n = busy + max(in.Targets.WarmENI*in.Limits.Secondary()+in.Waiters, 1)
+		n = busy + max(in.Targets.WarmENI*in.Limits.Secondary()+asked, 1)
 	}
 	return min(n, in.maxPods())
 }
@@ -100,7 +102,7 @@ type need struct {
 func (in Input) need(c count) need {
 	n := need{addrs: in.goal(c) - c.total(), room: in.maxPods() - c.total()}
 	n.blocks = prefixesFor(n.addrs)
-	if !in.perIP() && n.addrs > 0 {
+	if !in.perIP() && !in.Cordoned && n.addrs > 0 {
 		// WARM_PREFIX_TARGET wants wholly free ones, not as many addresses.
 		n.blocks = min(max(n.blocks, in.Targets.WarmPrefix-c.blocks), prefixesFor(n.room))
 	}

@@ -50,6 +50,7 @@ func (e *Engine) AssignBranch(ctx context.Context, a vpcnet.Attachment, pod pool
 	}
 	out, err := e.assignBranch(ctx, a, pod, w)
 	e.leave(a, err == nil)
+	e.tellFailure(pod, err)
 	return out, err
 }
 

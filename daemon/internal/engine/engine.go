@@ -91,7 +91,8 @@ type Deps struct {
 	Intents   intent.Store
 	Groups    Groups
 	// Placement says where ENIs for pods go; nil: beside the primary one.
-	Placement Placement
+	Placement  Placement
+	Kubernetes Kubernetes // nil: nobody tells of it
 	// Forget drops the tracked connections of addresses that were released.
 	Forget func([]netip.Addr) (int, error)
 	// FactsChanged is called after node.json was replaced.

@@ -35,6 +35,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.actions.Go(func() { e.followIMDS(ctx) })
 	e.actions.Go(func() { e.followGroups(ctx) })
 	e.actions.Go(func() { e.followPlacement(ctx) })
+	e.actions.Go(func() { e.followKubernetes(ctx) })
 	e.mu.Lock()
 	e.sizing.burst.start(time.Now())
 	e.mu.Unlock()

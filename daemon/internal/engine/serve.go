@@ -37,6 +37,7 @@ func (e *Engine) Assign(ctx context.Context, a vpcnet.Attachment, pod pool.Pod) 
 	}
 	out, err := e.assign(ctx, a, pod)
 	e.leave(a, err == nil)
+	e.tellFailure(pod, err)
 	return out, err
 }
 
@@ -110,6 +111,7 @@ func (e *Engine) allocate(ctx context.Context, a vpcnet.Attachment, pod pool.Pod
 		var err error
 		if h, ok, err = e.take(a, pod, now); err != nil {
 			e.mu.Unlock()
+			e.poke() // for the status
 			return pool.Allocation{}, err
 		}
 	}
@@ -143,7 +145,6 @@ func (e *Engine) take(a vpcnet.Attachment, pod pool.Pod, now time.Time) (pool.Al
 	}
 	if e.record = e.Store.Hold(h); e.record != nil {
 		e.pool.Undo(h)
-		e.poke() // for the status
 		return pool.Allocation{}, false, fmt.Errorf("%w: %w", ErrNotRecorded, e.record)
 	}
 	return h, true, nil

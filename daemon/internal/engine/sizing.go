@@ -39,7 +39,7 @@ func (e *Engine) measure() {
 func (e *Engine) input(now time.Time) decide.Input {
 	in := decide.Input{
 		Pool: e.pool.Snapshot(now), Targets: e.targets(), Limits: e.limitsNow(), Waiters: len(e.waiters),
-		Prefixes: e.sizing.prefixes, Fragmented: map[string]bool{},
+		Demand: e.demand(), Cordoned: e.cordoned(), Prefixes: e.sizing.prefixes, Fragmented: map[string]bool{},
 	}
 	for subnet := range e.sizing.fragmented {
 		in.Fragmented[subnet] = e.sizing.tooEarly(subnet, now)

@@ -131,6 +131,7 @@ type View struct {
 	Links   map[string]hostnet.Link
 	Plan    []string
 	Waiters int
+	Demand  int // pods that Kubernetes has sent here, and that have not asked yet
 	// Branches are the branch ENIs; nil where the daemon gives none.
 	Branches *trunking.View
 }
@@ -139,7 +140,7 @@ type View struct {
 func (e *Engine) View() View {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	v := View{Pool: e.pool.Snapshot(time.Now()), Links: map[string]hostnet.Link{}, Plan: append([]string(nil), e.plan...), Waiters: len(e.waiters)}
+	v := View{Pool: e.pool.Snapshot(time.Now()), Links: map[string]hostnet.Link{}, Plan: append([]string(nil), e.plan...), Waiters: len(e.waiters), Demand: e.demand()}
 	maps.Copy(v.Links, e.links)
 	if e.branches != nil {
 		b := e.branches.View()

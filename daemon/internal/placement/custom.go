@@ -35,6 +35,9 @@ type Custom struct {
 	AnnotationKey string
 	// Labels and Annotations of the node, beside the labels that follow from its metadata.
 	Labels, Annotations map[string]string
+	// Node has the labels and annotations that Kubernetes tells, which overrule
+	// those; nil: nobody does.
+	Node func() (labels, annotations map[string]string)
 	// Hint ends the error of a missing ENIConfig: where to write one.
 	Hint string
 }
@@ -68,9 +71,16 @@ func (c *Custom) names(node eni.Node) (names []string, because string) {
 		"topology.kubernetes.io/zone": node.AZ, "topology.kubernetes.io/region": node.Region, "node.kubernetes.io/instance-type": node.InstanceType,
 	}
 	maps.Copy(labels, c.Labels)
+	annotations := map[string]string{}
+	maps.Copy(annotations, c.Annotations)
+	if c.Node != nil {
+		l, a := c.Node()
+		maps.Copy(labels, l)
+		maps.Copy(annotations, a)
+	}
 	for _, s := range []struct{ kind, key, value string }{
 		{"label", externalLabel, labels[externalLabel]},
-		{"annotation", c.AnnotationKey, c.Annotations[c.AnnotationKey]},
+		{"annotation", c.AnnotationKey, annotations[c.AnnotationKey]},
 		{"label", c.LabelKey, labels[c.LabelKey]},
 	} {
 		if s.value != "" {

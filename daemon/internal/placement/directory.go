@@ -91,10 +91,15 @@ func (d *Directory) Run(ctx context.Context) error {
 			continue
 		}
 		d.tell(before, next)
-		select {
-		case d.changes <- struct{}{}:
-		default:
-		}
+		d.Tell()
+	}
+}
+
+// Tell is for what else ENIConfigs are chosen by: it has changed.
+func (d *Directory) Tell() {
+	select {
+	case d.changes <- struct{}{}:
+	default:
 	}
 }
 

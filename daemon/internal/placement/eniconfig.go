@@ -66,13 +66,13 @@ func parse(raw []byte) (c ENIConfig, there bool, err error) {
 	if doc.Metadata.Name == "" {
 		return c, false, errors.New("metadata.name is missing")
 	}
-	c, err = parseSpec(doc.Metadata.Name, doc.Spec)
+	c, err = ParseSpec(doc.Metadata.Name, doc.Spec)
 	return c, err == nil, err
 }
 
-// parseSpec refuses what it does not know: a misspelt securityGroups must not
+// ParseSpec reads the JSON of a spec, and refuses what it does not know: a misspelt securityGroups must not
 // put pods into the groups of the node.
-func parseSpec(name string, raw json.RawMessage) (ENIConfig, error) {
+func ParseSpec(name string, raw json.RawMessage) (ENIConfig, error) {
 	var spec struct {
 		Subnet         string   `json:"subnet"`
 		SecurityGroups []string `json:"securityGroups"`

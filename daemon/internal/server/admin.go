@@ -26,7 +26,7 @@ func (s *admin) Snat(context.Context, *ipamapi.SnatRequest) (*ipamapi.SnatReply,
 func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply, error) {
 	v := s.e.View()
 	reply := &ipamapi.PoolReply{
-		Plan: v.Plan, Waiters: uint32(v.Waiters), Totals: &ipamapi.PoolTotals{
+		Plan: v.Plan, Waiters: uint32(v.Waiters), Demand: uint32(v.Demand), Totals: &ipamapi.PoolTotals{
 			Addresses: uint32(v.Pool.Total()), Used: uint32(v.Pool.Count(pool.Used)),
 			Cooling: uint32(v.Pool.Count(pool.Cooling)), Available: uint32(v.Pool.Count(pool.Free)),
 		},
