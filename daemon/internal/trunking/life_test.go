@@ -2,6 +2,7 @@ package trunking_test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,8 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/trunking"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/ec2"
 	"github.com/vpcchain/vpcchain/pkg/nodefacts"
+	"github.com/vpcchain/vpcchain/pkg/sgpp"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
 // The life of a branch: made on a trunk that is made for it, kept for the next
@@ -87,6 +90,27 @@ func TestLifeOfABranch(t *testing.T) {
 		}
 		if len(w.trunks()) != 1 {
 			t.Error("the trunk is gone")
+		}
+	})
+}
+
+// The kernel is to have the branches that pods have, and no others.
+func TestKernelIsHealed(t *testing.T) {
+	inVPC(t, "m5.large", map[string]string{"POD_SECURITY_GROUP_ENFORCING_MODE": "standard"}, func(w *world) {
+		l := w.start()
+		a, b := l.mustAdd("a", "sg-a"), l.mustAdd("b", "sg-b")
+		l.del("b")
+		pass(time.Minute)
+		w.kill()
+		w.want = nil
+		w.start()
+		pass(time.Minute)
+		want := []sgpp.Branch{{
+			Attachment: att("a"), VLAN: a.VLAN, MAC: a.MAC, Addr: a.Addr, Gateway: netip.MustParseAddr("10.20.0.1"),
+			HostVeth: vpcnet.HostVethName("eni", "ns", "a", "a", "eth0"), Mode: nodefacts.ModeStandard,
+		}}
+		if !slices.Equal(w.want, want) || w.node.TrunkMAC != a.Carrier.MAC || w.node.NodeIP.String() != "10.20.0.10" || b.VLAN == a.VLAN {
+			t.Errorf("the kernel was asked for %+v on %+v, want %+v", w.want, w.node, want)
 		}
 	})
 }

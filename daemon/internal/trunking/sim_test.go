@@ -28,6 +28,7 @@ import (
 	"github.com/vpcchain/vpcchain/integration/vpcsim/ec2"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
+	"github.com/vpcchain/vpcchain/pkg/sgpp"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
@@ -52,6 +53,8 @@ type world struct {
 
 	mu   sync.Mutex
 	pods []hostnet.Witness
+	want []sgpp.Branch // that the kernel was last asked to have
+	node sgpp.Node
 	now  *life
 }
 
@@ -148,7 +151,7 @@ func (l *life) run(ctx context.Context, started chan struct{}) error {
 	}
 	l.Engine = engine.New(engine.Deps{
 		Config: l.w.config, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Groups: aws, Host: nohost.Host{}, Store: store, Intents: store,
-		Branches: engine.Branches{BranchENIs: aws, BranchStore: store, Witnesses: l},
+		Branches: engine.Branches{BranchENIs: aws, BranchStore: store, BranchHost: l, Witnesses: l},
 		StateDir: l.dir, Log: slog.New(slog.NewTextHandler(l, nil)),
 	})
 	if err := l.Start(ctx); err != nil {
@@ -170,6 +173,14 @@ func (l *life) Witnesses(context.Context) ([]hostnet.Witness, error) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
 	return l.w.pods, nil
+}
+
+// Heal notes what the kernel is to have.
+func (l *life) Heal(want []sgpp.Branch, n sgpp.Node) ([]string, error) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	l.w.want, l.w.node = want, n
+	return nil, nil
 }
 
 // Do carries a request to EC2 or IMDS.
