@@ -18,6 +18,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vpcchain
 CONTAINERD24 := $(CACHE)/containerd-$(shell cat tools/containerd/go.mod tools/containerd/go.sum | sha256sum | cut -c1-12)
 UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/testsum ./integration/vm ./integration/chart ./integration/rules \
         ./integration/runtimes/cri ./integration/runtimes/image
+# Tests of 802.1Q links are looked for here; those under a runtime run with the other tests of runtimes.
+VLAN = $(shell go list ./... | grep -v /integration/runtimes)
 
 .PHONY: help
 help: ## Show this help
@@ -36,21 +38,22 @@ test: packages-test build $(LINT) $(SUM) ## Lint, unit, kernel and end-to-end te
 	$(SUM) -step lint $(STATE) $(LINT) run ./...; \
 	$(SUM) -step verify $(STATE) $(MAKE) --no-print-directory verify; \
 	$(SUM) -race $(STATE) $(UNIT); \
-	$(SUM) -vm $(VM) $(STATE) ./...; \
+	$(SUM) -vm $(VM) $(STATE) $(VLAN); \
 	$(SUM) -p 1 $(STATE) ./integration/targets ./integration/conformance ./integration/e2e ./integration/schedules; \
 	echo "$$((SECONDS - start)) s"; \
 	$(SUM) -close $(STATE)
 
 .PHONY: test-vlan
 test-vlan: packages-test build $(SUM) ## Run the tests of 802.1Q links alone, in a virtual machine (root)
-	@rm -f $(STATE); export GOFLAGS='-tags=grpcnotrace'; $(SUM) -vm $(VM) $(STATE) ./...; $(SUM) -close $(STATE)
+	@rm -f $(STATE); export GOFLAGS='-tags=grpcnotrace'; $(SUM) -vm $(VM) $(STATE) $(VLAN); $(SUM) -close $(STATE)
 
 .PHONY: test-runtimes
-test-runtimes: packages-runtimes build $(SUM) $(CONTAINERD24)/containerd ## Run the chain under containerd 1.6 and 2.4 and podman (root; ADD=1 adds to the sums of make test, UPDATE=-update writes docs/compatibility.md)
+test-runtimes: packages-test packages-runtimes build $(SUM) $(CONTAINERD24)/containerd ## Run the chain under containerd 1.6 and 2.4 and podman (root; ADD=1 adds to the sums of make test, UPDATE=-update writes docs/compatibility.md)
 	@[ -n "$(ADD)" ] || rm -f $(STATE); \
 	if [ "$$(id -u)" -eq 0 ]; then export VPCCHAIN_REQUIRE=root; fi; \
 	export GOFLAGS='-tags=grpcnotrace' VPCCHAIN_CONTAINERD24=$(CONTAINERD24); \
 	$(SUM) $(STATE) ./integration/runtimes $(if $(UPDATE),-args $(UPDATE)); \
+	$(SUM) -vm $(VM) $(STATE) ./integration/runtimes; \
 	$(SUM) -close $(STATE)
 
 .PHONY: build

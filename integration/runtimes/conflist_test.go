@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,6 +105,9 @@ func (s *suite) testSecurityGroups(t *testing.T) {
 		s.remove(t, groupsNode, p)
 	}
 	s.clean(t, groupsNode)
+	if n := s.branchLinks(t); n != 0 {
+		t.Errorf("%d branch links are left", n)
+	}
 	_ = s.daemon[groupsNode].Stop(syscall.SIGTERM)
 	s.startDaemon(t, groupsNode, now, poolEnv...)
 }
@@ -111,20 +115,37 @@ func (s *suite) testSecurityGroups(t *testing.T) {
 // grouped looks at the outcome for a pod whose wish was delivered.
 func (s *suite) grouped(t *testing.T, p Pod, err error) {
 	t.Helper()
-	if kernel := vm.Probe(); kernel == nil {
-		if err != nil {
-			t.Errorf("the pod with security groups: %v", err)
-			return
+	if kernel := vm.Probe(); kernel != nil {
+		if err == nil || !strings.Contains(err.Error(), "802.1Q") {
+			t.Errorf("without 802.1Q in the kernel the pod fails with: %v", err)
 		}
-		if out, err := s.node[groupsNode].Exec(t.Context(), "ip", "-o", "link", "show", "type", "vlan"); err != nil || !strings.Contains(out, "vlan.eth.") {
-			t.Errorf("the pod %s has no branch link: %s, %v", p.Addr, out, err)
-		}
+		t.Logf("this kernel has no 802.1Q links; the ADD says: %v", err)
 		return
 	}
-	if err == nil || !strings.Contains(err.Error(), "802.1Q") {
-		t.Errorf("without 802.1Q in the kernel the pod fails with: %v", err)
+	if err == nil {
+		err = s.serves(t, groupsNode, p)
 	}
-	t.Logf("this kernel has no 802.1Q links; the ADD says: %v", err)
+	if err != nil {
+		t.Errorf("the pod with security groups: %v", err)
+		return
+	}
+	if n := s.branchLinks(t); n != 1 {
+		t.Errorf("the node has %d branch links", n)
+	}
+	// Its group lets in one port; the node's, which other pods have, every one.
+	s.reach(t, "node-a", serveAt(p))
+	if _, err := s.lab.Dial(t.Context(), lab.HostEnd("node-a"), netip.AddrPortFrom(p.Addr, PourPort)); err == nil {
+		t.Error("a port that the pod's group does not allow is reached")
+	}
+}
+
+func (s *suite) branchLinks(t *testing.T) int {
+	t.Helper()
+	out, err := s.node[groupsNode].Exec(t.Context(), "ip", "-o", "link", "show")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(out, "vlan.eth.")
 }
 
 // groupsConflist is the shipped flavour under the suite's name.

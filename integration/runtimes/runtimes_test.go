@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vpcchain/vpcchain/integration/vm"
 )
 
 // containerd24 is where `make test-runtimes` puts containerd 2.4.
@@ -24,7 +26,7 @@ type versioned interface {
 }
 
 func TestContainerd16(t *testing.T) {
-	s := newSuite(t, func(n *Node) (Runtime, error) { return NewContainerd(n, Containerd16("/usr/bin")) })
+	s := newSuite(t, func(n *Node) (Runtime, error) { return NewContainerd(n, Containerd16("/usr/bin")) }, "node-a", "node-b")
 	s.cri = true
 	if name := s.version(t); !strings.HasPrefix(name, "containerd 1.6.") {
 		t.Fatalf("/usr/bin/containerd is %s: this suite is about the one of Debian 12, 1.6", name)
@@ -33,13 +35,20 @@ func TestContainerd16(t *testing.T) {
 }
 
 func TestContainerd24(t *testing.T) {
-	s := newSuite(t, func(n *Node) (Runtime, error) { return NewContainerd(n, Containerd24(containerd24(t))) })
+	s := newSuite(t, func(n *Node) (Runtime, error) { return NewContainerd(n, Containerd24(containerd24(t))) }, "node-a", "node-b")
 	s.cri = true
 	s.everything(t)
 }
 
+// A pod's own security groups, whole, in the kernel that has what they need.
+func TestVLANContainerd24(t *testing.T) {
+	vm.RequireVLAN(t)
+	s := newSuite(t, func(n *Node) (Runtime, error) { return NewContainerd(n, Containerd24(containerd24(t))) }, groupsNode)
+	s.testSecurityGroups(t)
+}
+
 func TestPodman(t *testing.T) {
-	s := newSuite(t, func(n *Node) (Runtime, error) { return NewPodman(n, network) })
+	s := newSuite(t, func(n *Node) (Runtime, error) { return NewPodman(n, network) }, "node-a", "node-b")
 	s.everything(t)
 }
 

@@ -38,8 +38,9 @@ type suite struct {
 	cri bool
 }
 
-// newSuite brings up two nodes with vpc-ipamd and the runtime that make makes.
-func newSuite(t *testing.T, makeRuntime func(*Node) (Runtime, error)) *suite {
+// newSuite brings up the VPC, and on the nodes vpc-ipamd and the runtime that
+// makeRuntime makes.
+func newSuite(t *testing.T, makeRuntime func(*Node) (Runtime, error), nodes ...string) *suite {
 	t.Helper()
 	needRoot(t)
 	l, group := up(t)
@@ -52,7 +53,7 @@ func newSuite(t *testing.T, makeRuntime func(*Node) (Runtime, error)) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"node-a", "node-b"} {
+	for _, name := range nodes {
 		s.startDaemon(t, name, filepath.Join(binDirectory(t), "vpc-ipamd"), poolEnv...)
 		n, err := NewNode(t.Context(), l, name, "/"+group+"/"+name, archive, self, "--name", network, "--bandwidth")
 		if err != nil {

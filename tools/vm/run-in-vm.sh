@@ -98,6 +98,7 @@ shift
   for what in proc:proc sysfs:sys devtmpfs:dev tmpfs:run; do
     echo "\$b mount -t ${what%:*} none ./${what#*:}"
   done
+  echo "\$b mount -t cgroup2 none ./sys/fs/cgroup"
   echo "\$b mkdir -p dev/pts dev/shm run/netns run/lock"
   echo "\$b mount -t devpts none dev/pts; \$b mount -t tmpfs none dev/shm; \$b ln -s /proc/self/fd dev/fd"
   # On top of the initramfs and not below it: there neither pivot_root works nor
