@@ -172,7 +172,7 @@ func keep(enis, known []eni.ENI, h pool.Allocation) []eni.ENI {
 			return enis
 		}
 		e := known[k]
-		e.Addresses, e.Prefixes = nil, nil
+		e.Addresses, e.Prefixes, e.Missing = nil, nil, true
 		enis, i = append(enis, e), len(enis)
 	}
 	enis[i].Addresses = append(slices.Clone(enis[i].Addresses), h.Addr)

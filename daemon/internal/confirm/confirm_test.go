@@ -38,7 +38,11 @@ func text(enis []eni.ENI) string {
 		for _, p := range e.Prefixes {
 			addrs = append(addrs, p.String())
 		}
-		out = append(out, e.ID+":"+strings.Join(addrs, ","))
+		mark := ""
+		if e.Missing {
+			mark = "?" // kept, though the answer does not list it
+		}
+		out = append(out, e.ID+mark+":"+strings.Join(addrs, ","))
 	}
 	slices.Sort(out)
 	return strings.Join(out, " ")
@@ -75,7 +79,7 @@ func TestHear(t *testing.T) {
 			{4 * After, []eni.ENI{on("a", 2), on("b", 3)}, pods, "a:2,1 b:3", "10.0.0.1 doubted"},
 		},
 		"an ENI is not listed: it stays with what pods hold": {
-			{0, []eni.ENI{on("b", 3)}, pods, "a:1 b:3", "10.0.0.1 doubted"},
+			{0, []eni.ENI{on("b", 3)}, pods, "a?:1 b:3", "10.0.0.1 doubted"},
 			{After, []eni.ENI{on("b", 3)}, pods, "b:3", "10.0.0.1 lost"},
 		},
 		"its pod ends meanwhile": {

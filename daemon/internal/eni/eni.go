@@ -24,6 +24,7 @@ type ENI struct {
 	Type         string         // EC2 interface type: "interface", "trunk", "efa", …
 	Tags         map[string]string
 	Untold       bool // from IMDS, which has no tags: whose ENI it is EC2 has not told
+	Missing      bool // kept for its pods, though EC2 did not list it when it was asked last
 	Description  string
 	Created      time.Time // from the createdAt tag; zero when unknown
 	// DeleteOnTermination is whether EC2 deletes the ENI with the instance.

@@ -91,9 +91,10 @@ func (p *Pool) SetENIs(enis []eni.ENI, now time.Time) {
 	p.enis = next
 }
 
-// AddENI adds an ENI that was just attached.
+// AddENI adds an ENI that was just attached. One that is there, and was detached
+// by somebody meanwhile, may be another device now.
 func (p *Pool) AddENI(e eni.ENI, now time.Time) {
-	if _, ok := p.enis[e.ID]; !ok {
+	if old, ok := p.enis[e.ID]; !ok || old.AttachmentID != e.AttachmentID || old.Card != e.Card || old.Device != e.Device {
 		p.enis[e.ID] = &member{ENI: e, since: now, reason: "its link is not there yet"}
 	}
 }

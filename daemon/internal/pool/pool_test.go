@@ -236,3 +236,21 @@ func TestNextAvailable(t *testing.T) {
 		t.Errorf("next is %s, want the second release's", got)
 	}
 }
+
+// An ENI that somebody detached and that is attached again is another device: what
+// was known of it is not true any more.
+func TestAttachedAgain(t *testing.T) {
+	p, now := New(0), time.Now()
+	e := eni.ENI{ID: "eni-1", Device: 2, AttachmentID: "attach-1", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
+	p.AddENI(e, now)
+	p.SetReady(e.ID, true, "")
+	p.AddENI(e, now)
+	if s := p.Snapshot(now); !s.ENIs[0].Ready {
+		t.Error("the same ENI is not ready any more")
+	}
+	e.Device, e.AttachmentID = 1, "attach-2"
+	p.AddENI(e, now)
+	if s := p.Snapshot(now); len(s.ENIs) != 1 || s.ENIs[0].Device != 1 || s.ENIs[0].Ready {
+		t.Errorf("attached again it is %+v", s.ENIs)
+	}
+}

@@ -14,13 +14,16 @@ func (p *Pool) reserves(e eni.ENI) bool { return p.reserved && e.IsPrimary() || 
 
 // leaves says why an ENI is left alone, if it is: an operator keeps it to
 // himself, or may do so for all that is known while EC2 does not answer. One
-// that pods had addresses of is ours.
+// that pods had addresses of is ours. On one that is detached, as it seems, EC2
+// would assign addresses all the same, which lead nowhere.
 func (p *Pool) leaves(e eni.ENI) string {
 	switch {
 	case e.Unmanaged():
 		return "it has the tag " + eni.TagNoManage
 	case e.IsTrunk():
 		return "it is the trunk of the branch ENIs"
+	case e.Missing && !e.IsPrimary():
+		return "EC2 does not list it any more, and is asked again"
 	case e.Untold && !e.IsPrimary() && !p.knows(e):
 		return "EC2 has not told whether it has the tag " + eni.TagNoManage
 	}

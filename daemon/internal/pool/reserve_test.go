@@ -84,3 +84,25 @@ func TestSetGroups(t *testing.T) {
 		t.Errorf("ENIs %+v", m)
 	}
 }
+
+// An ENI that EC2 does not list any more keeps its pods and gets no new ones.
+func TestMissingENITakesNoPods(t *testing.T) {
+	p, now := New(0), time.Now()
+	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}
+	e := eni.ENI{ID: "eni-1", Device: 1, Addresses: addrs}
+	p.SetENIs([]eni.ENI{e}, now)
+	p.SetReady(e.ID, true, "")
+	a := vpcnet.Attachment{Network: "vpc", ContainerID: "a", IfName: "eth0"}
+	if _, ok := p.Assign(a, Pod{}, now); !ok {
+		t.Fatal("no address")
+	}
+	e.Missing = true
+	p.SetENIs([]eni.ENI{e}, now)
+	a.ContainerID = "b"
+	if h, ok := p.Assign(a, Pod{}, now); ok {
+		t.Errorf("gave %s of an ENI that may be gone", h.Addr)
+	}
+	if s := p.Snapshot(now); !s.ENIs[0].Reserved || s.Count(Used) != 1 {
+		t.Errorf("the snapshot has %+v", s.ENIs)
+	}
+}

@@ -83,6 +83,7 @@ func (p *process) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	store.Clock(func() (time.Time, time.Duration) { return time.Now(), time.Since(p.w.booted) })
 	wire := &wire{p, ec2.NewDirectClient(p.w.imds)}
 	aws, err := cloud.New(ctx, cloud.Options{HTTPClient: wire})
 	if err != nil {

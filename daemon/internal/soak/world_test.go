@@ -42,6 +42,7 @@ type world struct {
 	api    *ec2.DirectClient
 	imds   http.Handler
 	kernel *kernel
+	booted time.Time
 	base   string // directory of the state directories
 	serial int
 	life   sync.WaitGroup // goroutines that must end before the bubble does
@@ -109,7 +110,7 @@ func run(t *testing.T, s schedule, sum *tally) (wrong []string, log string) {
 			return
 		}
 		w := &world{
-			schedule: s, config: c, sim: sim, api: sim.Client(), kernel: newKernel(), base: base, pods: map[int]*pod{}, rested: map[netip.Addr]time.Time{}, torn: map[netip.Prefix]bool{},
+			schedule: s, config: c, sim: sim, api: sim.Client(), kernel: newKernel(), booted: time.Now(), base: base, pods: map[int]*pod{}, rested: map[netip.Addr]time.Time{}, torn: map[netip.Prefix]bool{},
 			imds: sim.IMDS(func(*http.Request) (string, bool) { return nodeName, true }),
 		}
 		w.live()
