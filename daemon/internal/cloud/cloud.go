@@ -87,6 +87,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	c := &Client{subnets: map[string]netip.Prefix{}}
 	c.imds = imds.NewFromConfig(cfg, func(io *imds.Options) {
 		io.EnableFallback = aws.FalseTernary // IMDSv2 only
+		io.Retryer, io.DisableDefaultMaxBackoff = soon{newAdaptive()}, true
 	})
 	if c.instance, err = c.read(ctx, "instance-id"); err != nil {
 		return nil, fmt.Errorf("finding out which instance this is: %w", err)
