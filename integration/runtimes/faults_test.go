@@ -236,8 +236,11 @@ func (s *suite) testUpgrade(t *testing.T) {
 	c := s.churn(t, 3)
 	c.more(t, 3)
 	for _, how := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		start := time.Now()
 		_ = s.daemon["node-a"].Stop(how)
+		stopped := time.Since(start)
 		s.startDaemon(t, "node-a", now, poolEnv...)
+		t.Logf("after %v it was gone in %d ms, the next one served after %d ms", how, stopped.Milliseconds(), time.Since(start).Milliseconds())
 		c.more(t, 4)
 	}
 	t.Logf("%d pods came and went", c.end(t))
