@@ -125,13 +125,13 @@ func (c *controller) life(t *testing.T, base bare) {
 	}
 	must(t, p.check(t.Context()))
 	b, err := c.h.books(t.Context())
-	if must(t, err); len(b.Trunk.Branches) != 1 || !b.Trunk.Branches[0].Announced || b.Trunk.ID != c.trunk {
-		t.Errorf("the books have %+v", b.Trunk)
+	if must(t, err); len(b.GetBranches()) != 1 || !b.GetBranches()[0].GetAnnounced() || b.GetEni().GetId() != c.trunk {
+		t.Errorf("the books have %v", b)
 	}
 	p.end(t)
 	eventually(t, patience, base.same)
-	if b, err = c.h.books(t.Context()); err != nil || len(b.Trunk.Branches) != 0 {
-		t.Errorf("after DEL the books have %+v, %v", b.Trunk, err)
+	if b, err = c.h.books(t.Context()); err != nil || len(b.GetBranches()) != 0 {
+		t.Errorf("after DEL the books have %v, %v", b, err)
 	}
 	// It is the controller's, who ends it.
 	enis, err := c.h.w.enis(t.Context(), "branch")

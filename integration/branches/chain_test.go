@@ -188,22 +188,23 @@ func (h *host) agrees(ctx context.Context, live map[string]string) error {
 	}
 	want, have := map[string]string{}, map[string]string{}
 	for _, e := range enis {
-		if e.Host == h.name || e.Trunk == "" && e.Tags[trunkTag] == b.Trunk.ID {
+		if e.Host == h.name || e.Trunk == "" && e.Tags[trunkTag] == b.GetEni().GetId() {
 			want[e.ID] = fmt.Sprintf("VLAN %d of %s %s", e.VLAN, e.Trunk, e.Primary)
 		}
 	}
-	held, ids := map[string]string{}, map[int]string{}
-	for _, r := range b.Trunk.Branches {
-		have[r.ID] = fmt.Sprintf("VLAN %d of %s %s", r.VLAN, b.Trunk.ID, r.Address)
-		if other, twice := ids[r.VLAN]; twice {
-			return fmt.Errorf("VLAN id %d is that of %s and %s", r.VLAN, other, r.ID)
+	held, ids := map[string]string{}, map[uint32]string{}
+	for _, r := range b.GetBranches() {
+		id, vlan := r.GetBranch().GetId(), r.GetBranch().GetVlanId()
+		have[id] = fmt.Sprintf("VLAN %d of %s %s", vlan, b.GetEni().GetId(), r.GetAddress())
+		if other, twice := ids[vlan]; twice {
+			return fmt.Errorf("VLAN id %d is that of %s and %s", vlan, other, id)
 		}
-		ids[r.VLAN] = r.ID
-		switch {
-		case r.ContainerID != "":
-			held[r.ContainerID] = strings.Join(r.Groups, ",")
-		case r.State != "warm" && r.State != "cooling":
-			return fmt.Errorf("%s is %s", r.ID, r.State)
+		ids[vlan] = id
+		switch pod := r.GetAttachment().GetContainerId(); {
+		case pod != "":
+			held[pod] = strings.Join(r.GetGroups(), ",")
+		case r.GetState() != "warm" && r.GetState() != "cooling":
+			return fmt.Errorf("%s is %s", id, r.GetState())
 		}
 	}
 	if d := diff(want, have); d != "" {
@@ -212,8 +213,8 @@ func (h *host) agrees(ctx context.Context, live map[string]string) error {
 	if d := diff(live, held); d != "" {
 		return fmt.Errorf("who holds branches of %s (-pods +books):\n%s", h.name, d)
 	}
-	if b.Trunk.Waiters > 0 {
-		return fmt.Errorf("%d waiters on %s", b.Trunk.Waiters, h.name)
+	if b.GetWaiters() > 0 {
+		return fmt.Errorf("%d waiters on %s", b.GetWaiters(), h.name)
 	}
 	return nil
 }

@@ -8,15 +8,15 @@ package branches
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/vpcchain/vpcchain/integration/lab"
 	"github.com/vpcchain/vpcchain/integration/vm"
@@ -24,6 +24,7 @@ import (
 	"github.com/vpcchain/vpcchain/integration/vpcsim/instance"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/server"
 	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
+	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 )
 
 // world is a simulation of the test's own.
@@ -71,33 +72,15 @@ func (w *world) enis(ctx context.Context, kind string) ([]ec2.Interface, error) 
 	return slices.DeleteFunc(all, func(e ec2.Interface) bool { return e.Kind != kind }), err
 }
 
-// books are what the daemon has of its trunk: `vpcctl pool --json`.
-type books struct {
-	Trunk struct {
-		ID       string
-		Waiters  int
-		Branches []booked
+// books are what the daemon has of its trunk, as vpcctl shows it.
+func (h *host) books(ctx context.Context) (*ipamapi.PoolTrunk, error) {
+	conn, err := grpc.NewClient("unix:"+h.socket(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, err
 	}
-	Used, Cooling int
-}
-
-type booked struct {
-	ID          string
-	VLAN        int
-	State       string
-	Announced   bool
-	Address     netip.Addr
-	Groups      []string
-	ContainerID string
-}
-
-func (h *host) books(ctx context.Context) (books, error) {
-	var b books
-	out, err := exec.CommandContext(ctx, h.w.Bin("vpcctl"), "pool", "--json", "--socket", h.socket()).Output()
-	if err == nil {
-		err = json.Unmarshal(out, &b)
-	}
-	return b, err
+	defer func() { _ = conn.Close() }()
+	r, err := ipamapi.NewAdminClient(conn).Pool(ctx, &ipamapi.PoolRequest{})
+	return r.GetTrunk(), err
 }
 
 func must(t testing.TB, err error) {

@@ -164,7 +164,10 @@ func (r *run) play(base bare) error {
 			return err
 		}
 	}
-	return within(ctx, func() error { return errors.Join(base.same(), r.h.agrees(ctx, nil)) })
+	if err := within(ctx, base.same); err != nil {
+		return err
+	}
+	return within(ctx, func() error { return r.h.agrees(ctx, nil) })
 }
 
 // within waits until f succeeds; what heals does so in a moment.
