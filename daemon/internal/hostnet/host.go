@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"sync"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
@@ -40,13 +41,17 @@ type Host struct {
 
 // New opens netlink sockets in the current network namespace.
 func New(o Options) (*Host, error) {
+	// Sockets of this thread's namespace, rather than of a given one: entering one,
+	// were it the same, needs CAP_SYS_ADMIN, which a daemon in a container lacks.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	ns, err := netns.Get()
 	if err != nil {
 		return nil, fmt.Errorf("opening the network namespace: %w", err)
 	}
 	h := &Host{ns: ns, stateDir: o.StateDir, pinned: map[rule]int{}}
-	if h.nl, err = netlinksafe.NewHandleAt(ns, unix.NETLINK_ROUTE); err == nil {
-		h.hot, err = netlinksafe.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if h.nl, err = netlinksafe.NewHandle(unix.NETLINK_ROUTE); err == nil {
+		h.hot, err = netlinksafe.NewHandle(unix.NETLINK_ROUTE)
 	}
 	if err != nil {
 		h.Close()
