@@ -6,7 +6,7 @@ BIN := $(CURDIR)/bin
 # Static, stripped and the same from every directory; grpcnotrace leaves out
 # grpc's trace pages and with them html/template, 2.5 MB of each binary.
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -tags grpcnotrace
-COMMANDS := plugins/vpc-ipam plugins/vpc-veth plugins/vpc-snat plugins/vpc-sgpp daemon/vpc-ipamd daemon/vpcctl \
+COMMANDS := plugins/vpc-ipam plugins/vpc-veth plugins/vpc-snat plugins/vpc-sgpp daemon/vpc-ipamd daemon/vpc-kube daemon/vpcctl \
             integration/vpcsim integration/demo integration/probe integration/bench integration/bench/empty
 LINT := $(BIN)/tools/golangci-lint
 SUM := $(BIN)/tools/testsum

@@ -70,12 +70,14 @@ func TestImportDirection(t *testing.T) {
 }
 
 func TestWhatIsLinked(t *testing.T) {
+	kube := []string{module + "daemon/vpc-kube", module + "daemon/internal/kubeapi"}
 	for _, p := range list(t, "./plugins/...", "./pkg/...", "./daemon/...") {
 		for _, d := range p.Deps {
 			plugin := area(p.ImportPath) == "plugins"
 			switch {
 			case plugin && (strings.HasPrefix(d, "github.com/aws/") || strings.HasPrefix(d, "k8s.io/") || strings.HasPrefix(d, "sigs.k8s.io/")),
 				plugin && d == "google.golang.org/grpc" && p.ImportPath != module+"plugins/vpc-ipam",
+				strings.HasPrefix(d, "k8s.io/") && !slices.Contains(kube, p.ImportPath),
 				area(p.ImportPath) == "pkg" && strings.HasPrefix(d, "github.com/aws/"):
 				t.Errorf("%s links %s", p.ImportPath, d)
 			}
