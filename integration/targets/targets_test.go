@@ -147,6 +147,12 @@ func start(t *testing.T, kind string, settings ...string) *node {
 // up is an instance without its daemon.
 func up(t *testing.T, kind string) *node {
 	t.Helper()
+	return upWith(t, topology, kind)
+}
+
+// upWith is up with another topology.
+func upWith(t *testing.T, topology, kind string) *node {
+	t.Helper()
 	bin, err := filepath.Abs("../../bin")
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +176,8 @@ func up(t *testing.T, kind string) *node {
 	return n
 }
 
-func (n *node) daemon(settings ...string) {
+// daemon runs vpc-ipamd until the test ends, or what it returns is called.
+func (n *node) daemon(settings ...string) (stop func()) {
 	n.t.Helper()
 	env := append(slices.Clone(n.env), strings.Fields(n.run("vpcsim", "env", "--name", n.sim, "node"))...)
 	cmd := exec.Command(filepath.Join(n.bin, "vpc-ipamd"), "-no-host", "-socket", n.socket, "-state-dir", filepath.Join(filepath.Dir(n.socket), "state"))
@@ -178,7 +185,7 @@ func (n *node) daemon(settings ...string) {
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
-	n.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil {
 			n.t.Errorf("vpc-ipamd ends with %v", err)
@@ -187,6 +194,8 @@ func (n *node) daemon(settings ...string) {
 			n.t.Logf("log of vpc-ipamd:\n%s", n.log)
 		}
 	})
+	n.t.Cleanup(stop)
+	return stop
 }
 
 // run is a command of the project's; it must succeed.

@@ -10,27 +10,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vpcchain/vpcchain/integration/fakekube"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 )
 
 // rig is a link between a fake API server and a fake vpc-ipamd.
 type rig struct {
 	t      *testing.T
-	api    *fakeAPI
+	api    *fakekube.API
 	daemon *fakeDaemon
 	token  string // its file
 }
 
 func newRig(t *testing.T) *rig {
-	return &rig{t: t, api: newAPI(t), daemon: &fakeDaemon{}}
+	return &rig{t: t, api: fakekube.New(t), daemon: &fakeDaemon{}}
 }
 
 // start runs the link until the test ends.
 func (r *rig) start() {
 	r.t.Helper()
-	o := r.api.options()
-	r.token = o.TokenFile
-	client, err := NewClient(o)
+	url, token, ca := r.api.Files()
+	r.token = token
+	client, err := NewClient(Options{Server: url, TokenFile: token, CAFile: ca, Agent: "vpc-kube"})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -71,61 +72,60 @@ func (r *rig) poll(f func() (string, bool)) {
 	}
 }
 
-func nodeOf(zone, config string, taints ...any) object {
-	return object{
-		"metadata": object{
-			"labels":      object{"zone": zone},
-			"annotations": object{"k8s.amazonaws.com/eniConfig": config, "kubectl.kubernetes.io/last-applied-configuration": "long"},
+func nodeOf(zone, config string, taints ...any) fakekube.Object {
+	return fakekube.Object{
+		"metadata": fakekube.Object{
+			"labels":      fakekube.Object{"zone": zone},
+			"annotations": fakekube.Object{"k8s.amazonaws.com/eniConfig": config, "kubectl.kubernetes.io/last-applied-configuration": "long"},
 		},
-		"spec": object{"taints": taints},
+		"spec": fakekube.Object{"taints": taints},
 	}
 }
 
-func podOf(phase, ip string) object { return object{"status": object{"phase": phase, "podIP": ip}} }
+func podOf(phase, ip string) fakekube.Object {
+	return fakekube.Object{"status": fakekube.Object{"phase": phase, "podIP": ip}}
+}
 
 // What there is is reported, and every change of it, through broken connections
 // and a server that has forgotten.
 func TestFollowing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.api.put("nodes", "me", nodeOf("a", "green"))
-	r.api.put("eniconfigs", "green", object{"spec": object{"subnet": "subnet-1"}})
-	r.api.put("pods", "ns/new", podOf("Pending", ""))
-	r.api.put("pods", "ns/old", podOf("Running", "10.0.0.1"))
+	r.api.Put("nodes", "me", nodeOf("a", "green"))
+	r.api.Put("eniconfigs", "green", fakekube.Object{"spec": fakekube.Object{"subnet": "subnet-1"}})
+	r.api.Put("pods", "ns/new", podOf("Pending", ""))
+	r.api.Put("pods", "ns/old", podOf("Running", "10.0.0.1"))
 	r.start()
 	r.wantReport(`zone a, config green, 0 taints; green={"subnet":"subnet-1"}; ns/new/uid-new`)
-	r.api.put("pods", "ns/new", podOf("Running", "10.0.0.2"))
-	r.api.put("pods", "ns/another", podOf("Pending", ""))
+	r.api.Put("pods", "ns/new", podOf("Running", "10.0.0.2"))
+	r.api.Put("pods", "ns/another", podOf("Pending", ""))
 	r.wantReport(`zone a, config green, 0 taints; green={"subnet":"subnet-1"}; ns/another/uid-another`)
-	r.api.remove("pods", "ns/another")
-	r.api.put("nodes", "me", nodeOf("a", "blue", object{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}))
-	r.api.put("eniconfigs", "blue", object{"spec": object{"subnet": "subnet-2"}})
+	r.api.Remove("pods", "ns/another")
+	r.api.Put("nodes", "me", nodeOf("a", "blue", fakekube.Object{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}))
+	r.api.Put("eniconfigs", "blue", fakekube.Object{"spec": fakekube.Object{"subnet": "subnet-2"}})
 	r.wantReport(`zone a, config blue, 1 taints; blue={"subnet":"subnet-2"} green={"subnet":"subnet-1"};`)
 
-	r.api.breakWatches()
-	r.api.remove("eniconfigs", "green")
+	r.api.BreakWatches()
+	r.api.Remove("eniconfigs", "green")
 	r.wantReport(`zone a, config blue, 1 taints; blue={"subnet":"subnet-2"};`)
-	r.api.mu.Lock()
-	lists := r.api.lists["eniconfigs"]
-	r.api.mu.Unlock()
-	r.api.breakWatches()
-	r.api.remove("eniconfigs", "blue") // nobody hears of it: the history is gone
-	r.api.compact()
+	lists := r.api.Seen().Lists["eniconfigs"]
+	r.api.BreakWatches()
+	r.api.Remove("eniconfigs", "blue") // nobody hears of it: the history is gone
+	r.api.Compact()
 	r.wantReport(`zone a, config blue, 1 taints; ;`)
-	r.api.mu.Lock()
-	defer r.api.mu.Unlock()
-	if r.api.lists["eniconfigs"] == lists {
+	seen := r.api.Seen()
+	if seen.Lists["eniconfigs"] == lists {
 		t.Error("a server that has forgotten was not listed again")
 	}
 	for what, want := range map[string]string{
 		"nodes": "metadata.name=me", "nodes watch": "metadata.name=me", "pods": "spec.nodeName=me", "pods watch": "spec.nodeName=me", "eniconfigs": "",
 	} {
-		if got := r.api.selectors[what]; got != want {
+		if got := seen.Selectors[what]; got != want {
 			t.Errorf("%s are selected by %q, want %q", what, got, want)
 		}
 	}
-	if len(r.api.agents) != 1 || !r.api.agents["vpc-kube"] {
-		t.Errorf("user agents %v", r.api.agents)
+	if !slices.Equal(seen.Agents, []string{"vpc-kube"}) {
+		t.Errorf("user agents %q", seen.Agents)
 	}
 }
 
@@ -134,12 +134,11 @@ func TestFollowing(t *testing.T) {
 func TestNoCRD(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.api.put("nodes", "me", nodeOf("a", ""))
-	configs := r.api.objects["eniconfigs"]
-	r.api.change(func() { delete(r.api.objects, "eniconfigs") })
+	r.api.Put("nodes", "me", nodeOf("a", ""))
+	r.api.Define("eniconfigs", false)
 	r.start()
 	r.wantReport(`zone a, config , 0 taints; configs unknown;`)
-	r.api.change(func() { r.api.objects["eniconfigs"] = configs })
+	r.api.Define("eniconfigs", true)
 	r.wantReport(`zone a, config , 0 taints; ;`)
 }
 
@@ -147,12 +146,11 @@ func TestNoCRD(t *testing.T) {
 func TestSlowServer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	gate := make(chan struct{})
-	r.api.gate = gate
-	r.api.put("nodes", "me", nodeOf("a", ""))
+	release := r.api.Hold()
+	r.api.Put("nodes", "me", nodeOf("a", ""))
 	r.start()
 	r.wantReport("node unknown; configs unknown;")
-	close(gate)
+	release()
 	r.wantReport(`zone a, config , 0 taints; ;`)
 }
 
@@ -160,14 +158,14 @@ func TestSlowServer(t *testing.T) {
 func TestServerDown(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.api.setDown(true)
-	r.api.put("nodes", "me", nodeOf("a", ""))
+	r.api.SetDown(true)
+	r.api.Put("nodes", "me", nodeOf("a", ""))
 	r.start()
 	r.wantReport("node unknown; configs unknown;")
-	r.api.setDown(false)
+	r.api.SetDown(false)
 	r.wantReport(`zone a, config , 0 taints; ;`)
-	r.api.setDown(true)
-	r.api.put("nodes", "me", nodeOf("b", ""))
+	r.api.SetDown(true)
+	r.api.Put("nodes", "me", nodeOf("b", ""))
 	r.daemon.set(func() { r.daemon.count = 0 })
 	r.poll(func() (string, bool) {
 		r.daemon.mu.Lock()
@@ -175,7 +173,7 @@ func TestServerDown(t *testing.T) {
 		return "no reports while the API server is down", r.daemon.count >= 2
 	})
 	r.wantReport(`zone a, config , 0 taints; ;`)
-	r.api.setDown(false)
+	r.api.SetDown(false)
 	r.wantReport(`zone b, config , 0 taints; ;`)
 }
 
@@ -183,15 +181,15 @@ func TestServerDown(t *testing.T) {
 func TestTokenIsReplaced(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.api.put("nodes", "me", nodeOf("a", ""))
+	r.api.Put("nodes", "me", nodeOf("a", ""))
 	r.start()
 	r.wantReport(`zone a, config , 0 taints; ;`)
-	r.api.change(func() { r.api.token = "second" })
-	r.api.breakWatches()
+	r.api.SetToken("second")
+	r.api.BreakWatches()
 	if err := os.WriteFile(r.token, []byte("second\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.api.put("nodes", "me", nodeOf("b", ""))
+	r.api.Put("nodes", "me", nodeOf("b", ""))
 	r.wantReport(`zone b, config , 0 taints; ;`)
 }
 
@@ -200,7 +198,7 @@ func TestDaemonDown(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.daemon.fail = errors.New("connection refused")
-	r.api.put("nodes", "me", nodeOf("a", ""))
+	r.api.Put("nodes", "me", nodeOf("a", ""))
 	r.start()
 	time.Sleep(100 * time.Millisecond)
 	r.daemon.set(func() { r.daemon.fail = nil })
@@ -210,12 +208,12 @@ func TestDaemonDown(t *testing.T) {
 func TestCapacity(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.api.put("nodes", "me", nodeOf("a", ""))
+	r.api.Put("nodes", "me", nodeOf("a", ""))
 	r.daemon.answer = &ipamapi.KubeReply{Branches: &ipamapi.KubeBranches{Limit: 9}}
 	r.start()
 	const patch = `PATCH /api/v1/nodes/me/status {"status":{"capacity":{"vpc.amazonaws.com/pod-eni":"9"}}}`
 	r.poll(func() (string, bool) {
-		got := r.api.written()
+		got := r.api.Written()
 		return "written: " + strings.Join(got, "\n"), slices.Equal(got, []string{patch})
 	})
 	// The watch brings it back, and it is not set again; then somebody takes it away.
@@ -225,12 +223,12 @@ func TestCapacity(t *testing.T) {
 		defer r.daemon.mu.Unlock()
 		return "too few reports", r.daemon.count >= 2
 	})
-	if got := r.api.written(); len(got) != 1 {
+	if got := r.api.Written(); len(got) != 1 {
 		t.Errorf("written: %q", got)
 	}
-	r.api.put("nodes", "me", nodeOf("a", ""))
+	r.api.Put("nodes", "me", nodeOf("a", ""))
 	r.poll(func() (string, bool) {
-		got := r.api.written()
+		got := r.api.Written()
 		return "written: " + strings.Join(got, "\n"), slices.Equal(got, []string{patch, patch})
 	})
 }
@@ -247,7 +245,7 @@ func TestFailuresBecomeEvents(t *testing.T) {
 	}
 	r.start()
 	r.poll(func() (string, bool) {
-		got := r.api.written()
+		got := r.api.Written()
 		all := strings.Join(got, "\n")
 		return "written: " + all, len(got) == 1 && strings.HasPrefix(all, "POST /api/v1/namespaces/ns/events ") &&
 			strings.Contains(all, `"involvedObject":{"apiVersion":"v1","kind":"Pod","name":"a","namespace":"ns","uid":"u"}`) &&
@@ -259,7 +257,7 @@ func TestFailuresBecomeEvents(t *testing.T) {
 		defer r.daemon.mu.Unlock()
 		return "the failures were not heard", r.daemon.last.GetHeard().GetSerial() == 3 && r.daemon.last.GetHeard().GetLife() == "x"
 	})
-	if got := r.api.written(); len(got) != 1 {
+	if got := r.api.Written(); len(got) != 1 {
 		t.Errorf("a failure that is told again within a minute is written again: %q", got)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 )
 
 // source keeps of the objects of one kind what is needed, and follows them. It
@@ -47,7 +48,9 @@ func (s *source[T]) run(ctx context.Context) {
 			return out, err
 		},
 	}
-	cache.NewReflectorWithOptions(lw, nil, s, cache.ReflectorOptions{Name: s.kind}).RunWithContext(ctx)
+	// It would log each attempt; heard says what there is to say once.
+	silent := klog.Logger{}
+	cache.NewReflectorWithOptions(lw, nil, s, cache.ReflectorOptions{Name: s.kind, Logger: &silent}).RunWithContext(klog.NewContext(ctx, silent))
 }
 
 // heard notes whether the server answers, and says so when that changes.
