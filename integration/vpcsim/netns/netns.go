@@ -14,12 +14,19 @@ import (
 )
 
 // onOwnThread runs f on a thread that ends with it: f may change the thread's
-// namespaces, and no other goroutine ever runs there.
+// namespaces, and no other goroutine ever runs there. The process's first thread
+// will not do: it never ends, and its namespaces are what the process is said to
+// be in, by /proc and by whoever ends the processes of a namespace.
 func onOwnThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread dies with the goroutine
-		done <- f()
+		if unix.Gettid() != os.Getpid() {
+			done <- f()
+			return
+		}
+		done <- onOwnThread(f) // on another one, since this one is taken
+		runtime.UnlockOSThread()
 	}()
 	return <-done
 }
