@@ -16,6 +16,7 @@ VM := $(CURDIR)/tools/vm/run-in-vm.sh
 # What takes minutes to build is kept outside the checkout, by what it is built from.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vpcchain
 CONTAINERD24 := $(CACHE)/containerd-$(shell cat tools/containerd/go.mod tools/containerd/go.sum | sha256sum | cut -c1-12)
+KUBERNETES := $(CACHE)/kubernetes-$(shell cat tools/kubernetes/{,etcd/}go.{mod,sum} | sha256sum | cut -c1-12)
 UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/branches ./integration/testsum ./integration/vm ./integration/chart ./integration/rules \
         ./integration/runtimes/cri ./integration/runtimes/image
 # Tests of 802.1Q links are looked for here; those under a runtime run with the other tests of runtimes.
@@ -55,6 +56,20 @@ test-runtimes: packages-test packages-runtimes build $(SUM) $(CONTAINERD24)/cont
 	$(SUM) $(STATE) ./integration/runtimes $(if $(UPDATE),-args $(UPDATE)); \
 	$(SUM) -vm $(VM) $(STATE) ./integration/runtimes; \
 	$(SUM) -close $(STATE)
+
+.PHONY: test-kubernetes
+test-kubernetes: packages-test packages-runtimes build $(SUM) $(HELM) $(CONTAINERD24)/containerd ## Test the Helm chart, and the chain under kubelet and kube-apiserver (root; ADD=1 adds to the sums of make test)
+	@tools/kubernetes/build.sh $(KUBERNETES)
+	@[ -n "$(ADD)" ] || rm -f $(STATE); \
+	export GOFLAGS='-tags=grpcnotrace' VPCCHAIN_HELM=$(dir $(HELM)) VPCCHAIN_CONTAINERD24=$(CONTAINERD24) VPCCHAIN_KUBERNETES=$(KUBERNETES); \
+	$(SUM) $(STATE) ./integration/kubernetes; \
+	$(SUM) -close $(STATE)
+
+# The programs of Kubernetes take a quarter of an hour to build, which nobody is to wait for unasked.
+.PHONY: test-kubernetes-if-built
+test-kubernetes-if-built: $(SUM) ## Run make test-kubernetes ADD=1 if what it builds is there already, else count it as skipped
+	@if why=$$(tools/kubernetes/build.sh -check $(KUBERNETES)); then $(MAKE) --no-print-directory test-kubernetes ADD=1; \
+	else $(SUM) -skip "make test-kubernetes" $(STATE) "$$why: run make test-kubernetes once, it takes a quarter of an hour"; $(SUM) -close $(STATE); fi
 
 .PHONY: build
 build: $(BIN)/cni/cnitool ## Build every binary into bin/: static, stripped, reproducible

@@ -127,7 +127,7 @@ func TestCommands(t *testing.T) {
 		}
 	}
 	ci, err := os.ReadFile(filepath.Join(root, ".ci/run"))
-	for _, suite := range []string{"make test", "make test-runtimes ADD=1"} {
+	for _, suite := range []string{"make test", "make test-runtimes ADD=1", "make test-kubernetes-if-built"} {
 		if err != nil || !strings.Contains(string(ci), "\n"+suite+" || status=1\n") {
 			t.Errorf(".ci/run does not run %s, or forgets how it ended: %q, %v", suite, ci, err)
 		}

@@ -5,6 +5,7 @@
 //	testsum [-race] STATE PACKAGE...        run tests but those of 802.1Q links, add to the sums in STATE
 //	testsum -vm RUNNER STATE PACKAGE...     run those of 802.1Q links, in one virtual machine
 //	testsum -step NAME STATE COMMAND...     run a command as one test
+//	testsum -skip NAME STATE REASON         count something as left out
 //	testsum -close STATE                    print the skips and the closing line
 package main
 
@@ -23,6 +24,7 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	step := flag.String("step", "", "run a command as one test of this name")
+	skip := flag.String("skip", "", "count something of this name as left out")
 	closing := flag.Bool("close", false, "print the closing line")
 	race := flag.Bool("race", false, "use the race detector, except for packages that link the EC2 SDK")
 	runner := flag.String("vm", "", "run the tests of 802.1Q links by this command, which starts a virtual machine")
@@ -38,6 +40,8 @@ func run() int {
 	switch {
 	case *closing:
 		return sum.close(os.Stdout)
+	case *skip != "":
+		sum.skip(*skip, strings.Join(args, " "))
 	case *step != "":
 		sum.step(*step, args)
 	case *runner != "":
@@ -89,6 +93,11 @@ func (s *Sum) fail(what, text string) {
 	s.Failed++
 	s.Failures = append(s.Failures, what)
 	fmt.Printf("--- FAILED %s\n%s\n", what, strings.TrimRight(text, "\n"))
+}
+
+func (s *Sum) skip(what, reason string) {
+	s.Skipped++
+	s.Skips = append(s.Skips, what+": "+reason)
 }
 
 func (s *Sum) step(name string, command []string) {
