@@ -11,6 +11,7 @@ COMMANDS := plugins/vpc-ipam plugins/vpc-veth plugins/vpc-snat plugins/vpc-sgpp 
 LINT := $(BIN)/tools/golangci-lint
 SUM := $(BIN)/tools/testsum
 HELM := $(BIN)/tools/helm
+IMAGE := $(BIN)/vpcchain-image.tar
 STATE := $(BIN)/tools/testsum.json
 VM := $(CURDIR)/tools/vm/run-in-vm.sh
 # What takes minutes to build is kept outside the checkout, by what it is built from.
@@ -58,10 +59,10 @@ test-runtimes: packages-test packages-runtimes build $(SUM) $(CONTAINERD24)/cont
 	$(SUM) -close $(STATE)
 
 .PHONY: test-kubernetes
-test-kubernetes: packages-test packages-runtimes build $(SUM) $(HELM) $(CONTAINERD24)/containerd ## Test the Helm chart, and the chain under kubelet and kube-apiserver (root; ADD=1 adds to the sums of make test)
+test-kubernetes: packages-test packages-runtimes image $(SUM) $(HELM) $(CONTAINERD24)/containerd ## Test the Helm chart, and the chain under kubelet and kube-apiserver (root; ADD=1 adds to the sums of make test)
 	@tools/kubernetes/build.sh $(KUBERNETES)
 	@[ -n "$(ADD)" ] || rm -f $(STATE); \
-	export GOFLAGS='-tags=grpcnotrace' VPCCHAIN_HELM=$(dir $(HELM)) VPCCHAIN_CONTAINERD24=$(CONTAINERD24) VPCCHAIN_KUBERNETES=$(KUBERNETES); \
+	export GOFLAGS='-tags=grpcnotrace' VPCCHAIN_HELM=$(dir $(HELM)) VPCCHAIN_CONTAINERD24=$(CONTAINERD24) VPCCHAIN_KUBERNETES=$(KUBERNETES) VPCCHAIN_IMAGE=$(IMAGE); \
 	$(SUM) $(STATE) ./integration/kubernetes; \
 	$(SUM) -close $(STATE)
 
@@ -108,8 +109,12 @@ $(CONTAINERD24)/containerd:
 	  -ldflags "-s -w -X github.com/containerd/containerd/v2/version.Version=$$version" -o $(CONTAINERD24).part/ $$p; done; \
 	rm -rf $(CONTAINERD24); mv $(CONTAINERD24).part $(CONTAINERD24)
 
-.PHONY: packages-demo packages-test packages-runtimes
-packages-demo packages-test packages-runtimes: packages-%:
+.PHONY: image
+image: packages-image build ## Make an OCI image of everything as an archive, $(IMAGE), without a registry (root; buildah)
+	@tools/image/build.sh $(BIN) $(IMAGE)
+
+.PHONY: packages-demo packages-test packages-runtimes packages-image
+packages-demo packages-test packages-runtimes packages-image: packages-%:
 	@tools/setup/packages.sh $*
 
 .PHONY: lint

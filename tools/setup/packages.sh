@@ -1,6 +1,6 @@
 #!/bin/bash
 # packages.sh WHAT: make sure that the commands WHAT needs are there ("demo",
-# "test" or "runtimes"). As root on Debian it installs the packages that are missing and says
+# "test", "runtimes" or "image"). As root on Debian it installs the packages that are missing and says
 # so; otherwise it says what is missing and goes on, and whoever needs it fails
 # or skips with a reason of its own.
 set -euo pipefail
@@ -13,6 +13,7 @@ fi
 if [ "${1:-}" = runtimes ]; then
   package+=([tc]=iproute2 [containerd]=containerd [ctr]=containerd [runc]=runc [podman]=podman [conmon]=conmon)
 fi
+if [ "${1:-}" = image ]; then package+=([buildah]=buildah); fi
 missing=()
 for cmd in "${!package[@]}"; do
   command -v "$cmd" >/dev/null || missing+=("${package[$cmd]}")
