@@ -30,11 +30,7 @@ func TestBranchADD(t *testing.T) {
 	}
 	n.daemon("ENABLE_POD_ENI=true", "WARM_IP_TARGET=1", "ENABLE_SUBNET_DISCOVERY=false")
 	n.pods(1) // the daemon serves
-	client, err := ipamclient.New(n.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := ipamclient.New(n.socket)
 	seen := map[int]bool{}
 	add := func(id string) time.Duration {
 		t.Helper()

@@ -91,11 +91,7 @@ func (n *node) burst(pods int) time.Duration {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	client, err := ipamclient.New(n.socket)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	defer client.Close()
+	client := ipamclient.New(n.socket)
 	begin := time.Now()
 	var all sync.WaitGroup
 	for i := range pods {

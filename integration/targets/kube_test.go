@@ -89,14 +89,10 @@ func (n *node) subnets() string {
 
 // assign is one ADD of a pod.
 func (n *node) assign(pod string, wait time.Duration) error {
-	client, err := ipamclient.New(n.socket)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
+	client := ipamclient.New(n.socket)
 	ctx, cancel := context.WithTimeout(n.t.Context(), wait)
 	defer cancel()
-	_, err = client.Assign(ctx, ipamclient.Request{
+	_, err := client.Assign(ctx, ipamclient.Request{
 		Attachment: vpcnet.Attachment{Network: "vpc", ContainerID: pod, IfName: "eth0"}, Pod: ipamclient.Pod{Namespace: "ns", Name: pod, UID: "u-" + pod},
 	})
 	return err

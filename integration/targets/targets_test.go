@@ -216,18 +216,15 @@ func (n *node) run(name string, args ...string) string {
 // pods takes an address for each, as the plugin does.
 func (n *node) pods(count int) {
 	n.t.Helper()
-	client, err := ipamclient.New(n.socket)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	defer client.Close()
+	client := ipamclient.New(n.socket)
 	ctx, cancel := context.WithTimeout(n.t.Context(), limit)
 	defer cancel()
 	for i := range count {
 		id := fmt.Sprintf("pod-%d", i)
 		pod := ipamclient.Pod{Namespace: "default", Name: id}
 		for {
-			if _, err = client.Assign(ctx, ipamclient.Request{Attachment: vpcnet.Attachment{Network: "vpc", ContainerID: id, IfName: "eth0"}, Pod: pod}); err == nil {
+			_, err := client.Assign(ctx, ipamclient.Request{Attachment: vpcnet.Attachment{Network: "vpc", ContainerID: id, IfName: "eth0"}, Pod: pod})
+			if err == nil {
 				break
 			}
 			select { // the daemon is starting, or its runtime would try again

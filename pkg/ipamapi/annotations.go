@@ -1,10 +1,9 @@
 package ipamapi
 
-// Annotations of a pod that concern its branch ENI; keys of AssignRequest.Annotations.
+import "github.com/vpcchain/vpcchain/pkg/vpcnet"
+
+// Keys of AssignRequest.Annotations.
 const (
-	// AnnotationPodENI is a branch ENI that the VPC resource controller made.
-	AnnotationPodENI = "vpc.amazonaws.com/pod-eni"
-	// AnnotationGroups are security groups for a branch ENI that the daemon makes:
-	// ids with commas between them.
-	AnnotationGroups = "vpc.amazonaws.com/security-groups"
+	AnnotationPodENI = vpcnet.AnnotationPodENI
+	AnnotationGroups = vpcnet.AnnotationGroups
 )

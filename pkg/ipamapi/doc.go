@@ -2,5 +2,7 @@
 // from ipam.proto, and nothing else: `make generate` (needs protoc) renews it.
 package ipamapi
 
-// DefaultSocket is where vpc-ipamd listens. Only root may connect.
-const DefaultSocket = "/run/vpc-cni/ipamd.sock"
+import "github.com/vpcchain/vpcchain/pkg/vpcnet"
+
+// DefaultSocket is vpcnet's, for those who know this package anyway.
+const DefaultSocket = vpcnet.DefaultSocket

@@ -1,5 +1,6 @@
 // Package ipamclient calls vpc-ipamd on its unix socket. It is the only place
-// where a plugin meets gRPC; the plugin sees values and errors with a class.
+// where a plugin meets gRPC; the plugin sees values and errors with a class. It
+// links neither grpc-go nor generated messages: a third of vpc-ipam's start was theirs.
 package ipamclient
 
 import (
@@ -9,22 +10,15 @@ import (
 	"net/netip"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
 
 	"github.com/vpcchain/vpcchain/pkg/cnierr"
-	"github.com/vpcchain/vpcchain/pkg/ipamapi"
+	"github.com/vpcchain/vpcchain/pkg/ipamclient/internal/unary"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
-// Client is a connection to the daemon, made at the first call.
-type Client struct {
-	socket string
-	conn   *grpc.ClientConn
-	ipam   ipamapi.IPAMClient
-}
+// Client calls the daemon, each time on a connection of its own.
+type Client struct{ socket string }
 
 // Pod is informative.
 type Pod struct{ Namespace, Name, UID string }
@@ -56,23 +50,8 @@ type Branch struct {
 	VLAN int // 1 to vpcnet.MaxVLAN
 }
 
-// New prepares a client for the socket. Whether somebody listens shows at the
-// first call.
-func New(socket string) (*Client, error) {
-	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithDisableHealthCheck())
-	if err != nil {
-		return nil, cnierr.New(cnierr.Config, "socket %q: %w", socket, err)
-	}
-	return &Client{socket, conn, ipamapi.NewIPAMClient(conn)}, nil
-}
-
-// Close ends the connection.
-func (c *Client) Close() { _ = c.conn.Close() }
-
-func attachment(a vpcnet.Attachment) *ipamapi.Attachment {
-	return &ipamapi.Attachment{Network: a.Network, ContainerId: a.ContainerID, Ifname: a.IfName}
-}
+// New is a client for the socket. Whether somebody listens shows at a call.
+func New(socket string) *Client { return &Client{socket} }
 
 // restartWindow is how long Assign puts up with a daemon that does not answer:
 // one that is restarted or upgraded is back within it.
@@ -84,18 +63,15 @@ const retryEvery = 50 * time.Millisecond
 // Assign asks for an address and waits for one until ctx ends. Asking twice
 // gives the same address, so a daemon that is killed meanwhile is asked again.
 func (c *Client) Assign(ctx context.Context, a Request) (Address, error) {
-	req := &ipamapi.AssignRequest{
-		Attachment: attachment(a.Attachment), Netns: a.Netns, Annotations: a.Annotations,
-		Pod: &ipamapi.Pod{Namespace: a.Pod.Namespace, Name: a.Pod.Name, Uid: a.Pod.UID},
-	}
+	request := encodeAssign(a)
 	var down time.Time // since when the daemon does not answer
 	for {
 		asked := time.Now()
-		r, err := c.ipam.Assign(ctx, req)
+		answer, err := unary.Call(ctx, c.socket, methodAssign, request)
 		if err == nil {
-			return decode(r)
+			return address(answer)
 		}
-		if status.Code(err) != codes.Unavailable {
+		if unary.StatusOf(err).Code != codes.Unavailable {
 			return Address{}, c.explain(err)
 		}
 		// An answer that was long in coming ends with the daemon's death: the window starts there.
@@ -110,64 +86,70 @@ func (c *Client) Assign(ctx context.Context, a Request) (Address, error) {
 			return Address{}, c.explain(err)
 		case <-time.After(retryEvery):
 		}
-		c.conn.ResetConnectBackoff()
 	}
 }
 
-func decode(r *ipamapi.AssignReply) (Address, error) {
-	out := Address{ENI: r.GetEni().GetId(), MAC: r.GetEni().GetMac(), MTU: int(r.GetEni().GetMtu())}
-	var err error
-	if out.Addr, err = netip.ParseAddr(r.GetAddress()); err == nil {
-		if out.Subnet, err = netip.ParsePrefix(r.GetSubnet()); err == nil {
-			out.Router, err = netip.ParseAddr(r.GetGateway())
+// address checks what the daemon answered.
+func address(answer []byte) (Address, error) {
+	r, err := decodeAssign(answer)
+	if err != nil {
+		return Address{}, fmt.Errorf("reading vpc-ipamd's answer: %w", err)
+	}
+	out := Address{ENI: r.eni.id, MAC: r.eni.mac, MTU: int(r.eni.mtu)}
+	if out.Addr, err = netip.ParseAddr(r.address); err == nil {
+		if out.Subnet, err = netip.ParsePrefix(r.subnet); err == nil {
+			out.Router, err = netip.ParseAddr(r.gateway)
 		}
 	}
-	if b := r.GetBranch(); b != nil {
-		out.Branch = &Branch{ID: b.GetId(), MAC: b.GetMac(), VLAN: int(b.GetVlanId())}
+	if b := r.branch; b != nil {
+		out.Branch = &Branch{ID: b.id, MAC: b.mac, VLAN: int(b.vlan)}
 		if out.Branch.VLAN < 1 || out.Branch.VLAN > vpcnet.MaxVLAN {
 			err = errors.Join(err, fmt.Errorf("VLAN id %d is not from 1 to %d", out.Branch.VLAN, vpcnet.MaxVLAN))
 		}
 	}
 	if err != nil {
-		return Address{}, fmt.Errorf("reading vpc-ipamd's answer %v: %w", r, err)
+		return Address{}, fmt.Errorf("reading vpc-ipamd's answer %+v: %w", r, err)
 	}
 	return out, nil
 }
 
 // Release frees the attachment's address; holding none is a success.
 func (c *Client) Release(ctx context.Context, a vpcnet.Attachment) error {
-	_, err := c.ipam.Release(ctx, &ipamapi.ReleaseRequest{Attachment: attachment(a)})
-	return c.explain(err)
+	return c.told(ctx, methodRelease, encodeRelease(a))
 }
 
 // Check verifies that the attachment holds the address.
 func (c *Client) Check(ctx context.Context, a vpcnet.Attachment, addr netip.Addr) error {
-	_, err := c.ipam.Check(ctx, &ipamapi.CheckRequest{Attachment: attachment(a), Address: addr.String()})
-	return c.explain(err)
+	return c.told(ctx, methodCheck, encodeCheck(a, addr.String()))
 }
 
 // Collect releases what is not valid on the network.
 func (c *Client) Collect(ctx context.Context, network string, valid []vpcnet.Attachment) error {
-	req := &ipamapi.CollectRequest{Network: network}
-	for _, a := range valid {
-		req.Valid = append(req.Valid, attachment(a))
-	}
-	_, err := c.ipam.Collect(ctx, req)
+	return c.told(ctx, methodCollect, encodeCollect(network, valid))
+}
+
+// told makes a call of whose answer only the status matters.
+func (c *Client) told(ctx context.Context, method string, request []byte) error {
+	_, err := unary.Call(ctx, c.socket, method, request)
 	return c.explain(err)
 }
 
 // Status is nil if an ADD could be served now, else an error of class
 // NotAvailable or Limited.
 func (c *Client) Status(ctx context.Context) error {
-	r, err := c.ipam.Status(ctx, &ipamapi.StatusRequest{})
+	answer, err := unary.Call(ctx, c.socket, methodStatus, nil)
 	if err != nil {
 		return cnierr.New(cnierr.NotAvailable, "%s", c.text(err))
 	}
-	switch r.GetState() {
-	case ipamapi.StatusReply_STATE_UNAVAILABLE:
-		return cnierr.New(cnierr.NotAvailable, "vpc-ipamd: %s", r.GetReason())
-	case ipamapi.StatusReply_STATE_LIMITED:
-		return cnierr.New(cnierr.Limited, "vpc-ipamd: %s", r.GetReason())
+	r, err := decodeStatus(answer)
+	if err != nil {
+		return fmt.Errorf("reading vpc-ipamd's answer: %w", err)
+	}
+	switch r.state {
+	case stateUnavailable:
+		return cnierr.New(cnierr.NotAvailable, "vpc-ipamd: %s", r.reason)
+	case stateLimited:
+		return cnierr.New(cnierr.Limited, "vpc-ipamd: %s", r.reason)
 	}
 	return nil
 }
@@ -181,13 +163,14 @@ func Timeout(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func (c *Client) text(err error) string {
-	switch status.Code(err) {
+	s := unary.StatusOf(err)
+	switch s.Code {
 	case codes.Unavailable:
-		return fmt.Sprintf("vpc-ipamd does not answer on %s: is it running? (%s)", c.socket, status.Convert(err).Message())
+		return fmt.Sprintf("vpc-ipamd does not answer on %s: is it running? (%s)", c.socket, s.Message)
 	case codes.DeadlineExceeded:
 		return fmt.Sprintf("vpc-ipamd on %s did not answer in time", c.socket)
 	}
-	return "vpc-ipamd: " + status.Convert(err).Message()
+	return "vpc-ipamd: " + s.Message
 }
 
 // explain gives the daemon's error a class and a text for people.
@@ -196,7 +179,7 @@ func (c *Client) explain(err error) error {
 		return nil
 	}
 	class := cnierr.Internal
-	switch status.Code(err) {
+	switch unary.StatusOf(err).Code {
 	case codes.InvalidArgument:
 		class = cnierr.Config
 	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Canceled:

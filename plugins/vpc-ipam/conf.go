@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/vpcchain/vpcchain/pkg/cnierr"
-	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 	"github.com/vpcchain/vpcchain/pkg/netconf"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
 // pluginType is the name that a conflist calls the plugin by.
@@ -61,7 +61,7 @@ func parse(stdin []byte) (conf, error) {
 	}
 	c.podENI, c.runtime = own.PodENI, raw.Runtime
 	if c.socket = own.Socket; c.socket == "" {
-		c.socket = ipamapi.DefaultSocket
+		c.socket = vpcnet.DefaultSocket
 	}
 	if !filepath.IsAbs(c.socket) {
 		return conf{}, cnierr.New(cnierr.Config, "socket %q: give an absolute path", c.socket)

@@ -23,12 +23,7 @@ func call(stdin []byte, f func(conf, *ipamclient.Client) error) error {
 	if err != nil {
 		return cnierr.From(err)
 	}
-	client, err := ipamclient.New(c.socket)
-	if err != nil {
-		return cnierr.From(err)
-	}
-	defer client.Close()
-	return cnierr.From(f(c, client))
+	return cnierr.From(f(c, ipamclient.New(c.socket)))
 }
 
 func (c conf) attachment(args *skel.CmdArgs) vpcnet.Attachment {

@@ -7,9 +7,9 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/vpcchain/vpcchain/pkg/cnierr"
-	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 	"github.com/vpcchain/vpcchain/pkg/ipamclient"
 	"github.com/vpcchain/vpcchain/pkg/netconf"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
 // wish is what the pod's annotations say of its branch ENI: nothing for most
@@ -21,7 +21,7 @@ func (c conf) wish(pod netconf.Pod) (map[string]string, error) {
 		return nil, err
 	}
 	out := map[string]string{}
-	for _, key := range []string{ipamapi.AnnotationPodENI, ipamapi.AnnotationGroups} {
+	for _, key := range []string{vpcnet.AnnotationPodENI, vpcnet.AnnotationGroups} {
 		if v, ok := all[key]; ok {
 			out[key] = v
 		}

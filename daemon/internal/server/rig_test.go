@@ -168,10 +168,8 @@ func newRig(t *testing.T, limits eni.Limits, warm int) *rig {
 	rpc := New(r.engine, snatkeep.New(filepath.Join(t.TempDir(), "node.json"), nil))
 	served := make(chan error, 1)
 	go func() { served <- rpc.Serve(l) }()
-	r.Client, err = ipamclient.New(r.socket)
-	must(t, err)
+	r.Client = ipamclient.New(r.socket)
 	t.Cleanup(func() {
-		r.Close()
 		cancel()
 		rpc.Stop()
 		for _, err := range []error{<-ended, <-served, store.Close()} {
