@@ -147,8 +147,8 @@ func (c *cluster) useUpstream(t *testing.T, use bool) {
 
 // rounds of the comparison; singles are the pods one after the other in each.
 const (
-	rounds  = 2
-	singles = 4
+	rounds  = 3
+	singles = 3
 )
 
 // testBesidePtp measures pods of the chain beside those of upstream ptp with

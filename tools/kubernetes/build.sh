@@ -5,9 +5,8 @@
 # whether they are there.
 set -euo pipefail
 check=
-if [ "$1" = -check ]; then check=1; shift; fi
-mkdir -p "$1"
-dir=$(cd "$1" && pwd)
+if [ "$1" = -check ]; then check=1; shift; else mkdir -p "$1"; fi
+dir=$(realpath -m "$1")
 cd "$(dirname "$0")"
 version=$(awk '$1 == "require" && $2 == "k8s.io/kubernetes" { print $3 }' go.mod)
 minor=${version#v1.}; minor=${minor%%.*}
