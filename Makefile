@@ -157,7 +157,7 @@ fuzz: ## Fuzz every target for FUZZTIME (default 20s)
 	  echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-20s} $$p | tail -1; done; done
 
 .PHONY: bench
-bench: build ## Measure ADD and DEL of the chain beside an empty binary, on a simulated node
+bench: build ## Measure ADD and DEL of the chain beside upstream plugins and an empty binary, on a simulated node, into docs/performance.md (root)
 	@integration/bench/run.sh
 
 .PHONY: clean

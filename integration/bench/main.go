@@ -1,18 +1,18 @@
-// Command bench measures the chain on an instance of a simulation: sequential
-// ADDs and DELs through libcni, as a runtime makes them, each beside one
-// execution of an empty Go binary. Machines differ and the same machine varies
-// by a factor of two, so what counts is the ratio within one run.
+// Command bench measures chains on an instance of a simulation: ADDs and DELs
+// through libcni, as a runtime makes them, one at a time and many in parallel,
+// beside upstream plugins and beside as many executions of an empty Go binary.
+// Machines differ and the same machine varies by a factor of two, so all are
+// measured in turns, and what counts is the ratio within one run.
 package main
 
 import (
-	"context"
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"time"
+	"strconv"
+	"strings"
 
 	"github.com/containernetworking/cni/libcni"
 )
@@ -24,110 +24,93 @@ func main() {
 	}
 }
 
-type samples map[string][]time.Duration
-
 func run() error {
 	bin := flag.String("bin", "bin", "directory of the built binaries")
+	before := flag.String("before", "", "directory with plugins of another build, measured as well; those that it lacks are taken from -bin")
 	network := flag.String("network", "vpc", "network name, configured in /etc/cni/net.d")
-	n := flag.Int("n", 100, "ADD/DEL pairs")
+	n := flag.Int("n", 100, "pods of each variant at each parallelism; rounds are whole, so it may be some more")
+	parallel := flag.String("parallel", "1,8,32", "numbers of pods at once")
+	out := flag.String("out", "", "file for the report, standard output if empty")
+	commit := flag.String("commit", "unknown", "what was built, for the report")
 	flag.Parse()
 	list, err := libcni.LoadNetworkConf("/etc/cni/net.d", *network)
 	if err != nil {
 		return err
 	}
-	cni := libcni.NewCNIConfig([]string{*bin, filepath.Join(*bin, "cni")}, nil)
-	took := samples{}
-	all := variants(list)
-	for i := range *n {
-		// In turns, so that what the machine does meanwhile hits all alike.
-		for _, v := range all {
-			if err := pair(cni, v, *bin, i, took); err != nil {
-				return err
-			}
+	var widths []int
+	most := 0
+	for f := range strings.SplitSeq(*parallel, ",") {
+		w, err := strconv.Atoi(f)
+		if err != nil || w < 1 {
+			return fmt.Errorf("-parallel %q: give numbers from 1 with commas between them", *parallel)
+		}
+		widths, most = append(widths, w), max(most, w)
+	}
+	state, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(state) }()
+	all, err := variants(list, *bin, *before, state)
+	if err != nil {
+		return err
+	}
+	b := bench{bin: *bin, took: samples{}}
+	if err := b.measure(all, widths, most, *n); err != nil {
+		return err
+	}
+	to := os.Stdout
+	if *out != "" {
+		if to, err = os.Create(*out); err != nil {
+			return err
 		}
 	}
-	took.print(os.Stdout, all)
-	return nil
+	b.took.print(to, all, widths, head(*bin, *commit))
+	return cmp.Or(to.Sync(), to.Close())
 }
 
 // variant is a chain to measure.
 type variant struct {
-	suffix string // of ADD and DEL in the table
-	list   *libcni.NetworkConfigList
+	name  string
+	list  *libcni.NetworkConfigList
+	cni   *libcni.CNIConfig
+	execs int // executions of plugins that an ADD takes, delegates too
 }
 
-// variants are the whole chain, and the chain without vpc-snat.
-func variants(list *libcni.NetworkConfigList) []variant {
+// variants are the chain, the same of another build, the chain without
+// vpc-snat, and upstream's plugins with as much to do: a veth pair, an address
+// and routes, without and with source NAT.
+func variants(list *libcni.NetworkConfigList, bin, before, state string) ([]variant, error) {
+	path := func(dirs ...string) *libcni.CNIConfig {
+		return libcni.NewCNIConfig(append(dirs, bin, filepath.Join(bin, "cni")), nil)
+	}
 	without := *list
-	without.Plugins = slices.DeleteFunc(slices.Clone(list.Plugins), func(p *libcni.PluginConfig) bool { return p.Network.Type == "vpc-snat" })
-	all := []variant{{"", list}}
-	if len(without.Plugins) < len(list.Plugins) {
-		all = append(all, variant{" without vpc-snat", &without})
-	}
-	return all
-}
-
-// pair adds and deletes one pod, and runs the empty binary before each.
-func pair(cni *libcni.CNIConfig, v variant, bin string, i int, took samples) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	name := fmt.Sprintf("bench%d", i)
-	if err := command(ctx, "ip", "netns", "add", name); err != nil {
-		return err
-	}
-	defer func() { _ = command(context.Background(), "ip", "netns", "del", name) }()
-	rt := &libcni.RuntimeConf{
-		ContainerID: name, NetNS: "/run/netns/" + name, IfName: "eth0",
-		Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", name}},
-	}
-	for _, step := range []struct {
-		name string
-		f    func() error
-	}{
-		{"empty", func() error { return command(ctx, filepath.Join(bin, "empty")) }},
-		{"ADD" + v.suffix, func() error { _, err := cni.AddNetworkList(ctx, v.list, rt); return err }},
-		{"empty", func() error { return command(ctx, filepath.Join(bin, "empty")) }},
-		{"DEL" + v.suffix, func() error { return cni.DelNetworkList(ctx, v.list, rt) }},
-	} {
-		start := time.Now()
-		if err := step.f(); err != nil {
-			return fmt.Errorf("%s of %s: %w", step.name, name, err)
+	without.Plugins = nil
+	var names []string
+	for _, p := range list.Plugins {
+		names = append(names, p.Network.Type)
+		if p.Network.Type != "vpc-snat" {
+			without.Plugins = append(without.Plugins, p)
 		}
-		took[step.name] = append(took[step.name], time.Since(start))
 	}
-	return nil
+	all := []variant{{strings.Join(names, ", "), list, path(), len(list.Plugins)}}
+	if before != "" {
+		all = append(all, variant{"the same, before", list, path(before), len(list.Plugins)})
+	}
+	if len(without.Plugins) < len(list.Plugins) {
+		all = append(all, variant{"without vpc-snat", &without, path(), len(without.Plugins)})
+	}
+	for i, masq := range []bool{false, true} {
+		raw := fmt.Sprintf(`{"cniVersion":"1.0.0","name":"upstream%d","plugins":[{"type":"ptp","ipMasq":%v,"ipam":{"type":"host-local","subnet":"10.%d.0.0/16","dataDir":%q}}]}`, i, masq, 98+i, state)
+		upstream, err := libcni.NetworkConfFromBytes([]byte(raw))
+		if err != nil {
+			return nil, err
+		}
+		name := "ptp, host-local"
+		if masq {
+			name += ", ipMasq"
+		}
+		all = append(all, variant{name, upstream, path(), 2})
+	}
+	return all, nil
 }
-
-func command(ctx context.Context, name string, args ...string) error {
-	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s %v: %w: %s", name, args, err, out)
-	}
-	return nil
-}
-
-func (s samples) quantile(name string, q float64) time.Duration {
-	sorted := slices.Sorted(slices.Values(s[name]))
-	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
-}
-
-func (s samples) print(out *os.File, all []variant) {
-	floor := s.quantile("empty", 0.5)
-	names := []string{"empty"}
-	for _, v := range all {
-		names = append(names, "ADD"+v.suffix, "DEL"+v.suffix)
-	}
-	fmt.Fprintf(out, "%-22s %6s %9s %9s %9s %s\n", "what", "n", "p50 ms", "p90 ms", "p99 ms", "p50 / empty")
-	for _, name := range names {
-		p50 := s.quantile(name, 0.5)
-		fmt.Fprintf(out, "%-22s %6d %9.2f %9.2f %9.2f %.1f\n", name, len(s[name]),
-			ms(p50), ms(s.quantile(name, 0.9)), ms(s.quantile(name, 0.99)), float64(p50)/float64(floor))
-	}
-	for _, v := range all {
-		plugins := len(v.list.Plugins)
-		fmt.Fprintf(out, "%d plugins%s: ADD = %.1f empty executions a plugin\n",
-			plugins, v.suffix, float64(s.quantile("ADD"+v.suffix, 0.5))/float64(floor)/float64(plugins))
-	}
-}
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

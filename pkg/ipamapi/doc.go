@@ -6,3 +6,9 @@ import "github.com/vpcchain/vpcchain/pkg/vpcnet"
 
 // DefaultSocket is vpcnet's, for those who know this package anyway.
 const DefaultSocket = vpcnet.DefaultSocket
+
+// Keys of AssignRequest.Annotations, likewise.
+const (
+	AnnotationPodENI = vpcnet.AnnotationPodENI
+	AnnotationGroups = vpcnet.AnnotationGroups
+)
