@@ -24,23 +24,34 @@ const usage = `vpcctl shows what vpc-ipamd does on this node, and installs the c
   vpcctl pool [--json]     ENIs, addresses, who holds them
   vpcctl snat [--json]     whose outbound NAT is kept, how often it was repaired
 
+  vpcctl explain SRC DST [PORT] [--json]
+                           the way of a packet: rules, routes, marks, SNAT, ENI, and what decided each; exit 0, or 5 dropped
+  vpcctl check [--fix] [--json]
+                           the node against what is promised of it; exit 0 nothing differs, 1 something does
+
   vpcctl install [flags]   put the chain onto this node; --help lists the flags, --dry-run says what would be done
   vpcctl uninstall [flags] take it off again, with every kernel object; refuses while pods run
 
   --socket PATH            of vpc-ipamd
+  --state-dir DIR          of vpc-ipamd, for explain and check, which work without it (/run/vpc-cni)
+
+Exit codes: 0 good, 1 an error or differences, 2 a wrong command line, 3 limited, 4 unavailable, 5 dropped.
 `
 
-// Exit codes of status; 1 is any error.
+// Exit codes of all subcommands; they are stable.
 const (
+	exitError       = 1 // and check: something differs
+	exitUsage       = 2
 	exitLimited     = 3
 	exitUnavailable = 4
+	exitDropped     = 5 // explain: the packet does not arrive
 )
 
 func main() {
 	code, err := run(os.Args[1:], os.Getenv, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "vpcctl:", err)
-		code = 1
+		code = max(code, exitError)
 	}
 	os.Exit(code)
 }
@@ -55,6 +66,8 @@ func run(args []string, getenv func(string) string, out io.Writer) (int, error) 
 		return doInstall(args[1:], getenv, out)
 	case "uninstall":
 		return doUninstall(args[1:], getenv, out)
+	case "explain", "check":
+		return doKernel(args[0], args[1:], out)
 	}
 	fs := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	fs.SetOutput(io.Discard)

@@ -34,6 +34,8 @@ type Host struct {
 	nl   netlinksafe.Handle // used by Sync
 	hot  netlinksafe.Handle // used by EnsureFrom, which must not wait for Sync's dumps
 
+	wanted []byte // what WantedFile has; used by Sync
+
 	mu     sync.Mutex
 	pinned map[rule]int // see pin
 	round  int          // number of Syncs begun
@@ -83,6 +85,7 @@ func (h *Host) Sync(ctx context.Context, d Desired) (Observed, error) {
 		if err != nil {
 			return err
 		}
+		h.remember(d)
 		p := diff(d, k)
 		obs = Observed{Primary: p.primary, ENIs: p.enis, Degraded: p.degraded}
 		return h.apply(ctx, p.steps, &obs)

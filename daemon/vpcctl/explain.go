@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/explain"
+	"github.com/vpcchain/vpcchain/pkg/ipamapi"
+	"github.com/vpcchain/vpcchain/pkg/nodefacts"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+const explainUsage = `vpcctl explain SRC DST [PORT]: the way of the first packet of a connection, from what the kernel has now.
+SRC and DST are IPv4 addresses, "node", or NAMESPACE/POD while vpc-ipamd answers. Nothing is sent or changed.
+Exit code 0: it arrives or leaves; 5: it is dropped here or by the ENI's source check; 1: an error.
+`
+
+// patience is how long the daemon gets for an answer that these subcommands can
+// do without.
+const patience = 2 * time.Second
+
+// doKernel runs the subcommands that look at the kernel themselves. Flags may
+// stand before, between and behind the arguments.
+func doKernel(name string, args []string, out io.Writer) (int, error) {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	socket := fs.String("socket", ipamapi.DefaultSocket, "")
+	stateDir := fs.String("state-dir", nodefacts.Dir, "")
+	asJSON := fs.Bool("json", false, "")
+	fix := new(bool)
+	if name == "check" {
+		fix = fs.Bool("fix", false, "")
+	}
+	var words []string
+	for len(args) > 0 {
+		err := fs.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			_, err = fmt.Fprint(out, map[string]string{"explain": explainUsage, "check": checkUsage}[name])
+			return 0, err
+		}
+		if err != nil {
+			return exitUsage, fmt.Errorf("%w; `vpcctl %s --help` lists the flags", err, name)
+		}
+		if args = fs.Args(); len(args) > 0 {
+			words, args = append(words, args[0]), args[1:]
+		}
+	}
+	conn, err := grpc.NewClient("unix:"+*socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return exitError, err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	client := ipamapi.NewAdminClient(conn)
+	if name == "explain" {
+		return doExplain(ctx, client, *stateDir, words, out, *asJSON)
+	}
+	if len(words) > 0 {
+		return exitUsage, fmt.Errorf("check takes no %q", words[0])
+	}
+	return doCheck(ctx, client, *stateDir, *fix, out, *asJSON)
+}
+
+// doExplain answers from the kernel; what the daemon would add is named where it is missing.
+func doExplain(ctx context.Context, c ipamapi.AdminClient, stateDir string, args []string, out io.Writer, asJSON bool) (int, error) {
+	if len(args) < 2 || len(args) > 3 {
+		return exitUsage, errors.New("explain takes SRC DST [PORT]; `vpcctl explain --help` tells more")
+	}
+	s, err := explain.Read(filepath.Join(stateDir, "node.json"))
+	if err != nil {
+		return exitError, err
+	}
+	asked, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r, err := c.Pool(asked, &ipamapi.PoolRequest{})
+	if err == nil {
+		s.ENIs, s.Branches = enisOf(viewOf(r))
+	} else {
+		s.Unread = append(s.Unread, "vpc-ipamd does not answer: ids of ENIs, their addresses and security groups are not known")
+	}
+	q := explain.Question{}
+	if q.Src, err = endOf(s, args[0]); err == nil {
+		q.Dst, err = endOf(s, args[1])
+	}
+	if err == nil && len(args) == 3 {
+		var port uint64
+		port, err = strconv.ParseUint(args[2], 10, 16)
+		q.Port = uint16(port)
+	}
+	if err != nil {
+		return exitUsage, err
+	}
+	a := explain.Explain(s, q)
+	code := 0
+	if a.Verdict.Outcome == explain.Dropped || a.Verdict.Refused != "" {
+		code = exitDropped
+	}
+	if asJSON {
+		return code, printJSON(out, a)
+	}
+	_, err = fmt.Fprint(out, a)
+	return code, err
+}
+
+// endOf reads an end of the connection.
+func endOf(s explain.Snapshot, text string) (netip.Addr, error) {
+	if text == "node" {
+		for _, l := range s.Links {
+			for _, a := range s.Addrs {
+				if l.MAC == s.Primary && l.MAC != "" && a.Link == l.Index {
+					return a.Prefix.Addr(), nil
+				}
+			}
+		}
+		return netip.Addr{}, errors.New("the node's address is not known: name it")
+	}
+	if strings.Contains(text, "/") {
+		for _, e := range s.ENIs {
+			for a, p := range e.Pods {
+				if p.Name == text {
+					return a, nil
+				}
+			}
+		}
+		return netip.Addr{}, fmt.Errorf("no pod %q has an address here, or vpc-ipamd does not answer: name its address", text)
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil || !a.Is4() {
+		return netip.Addr{}, fmt.Errorf("%q is no IPv4 address, not \"node\", and no NAMESPACE/POD", text)
+	}
+	return a, nil
+}
+
+// enisOf is the daemon's view in the form of package explain. Addresses that
+// cannot be parsed are left out: the daemon writes none.
+func enisOf(v view) ([]explain.ENI, []explain.Branch) {
+	var enis []explain.ENI
+	for _, e := range v.ENIs {
+		out := explain.ENI{ID: e.ID, MAC: e.MAC, Device: e.Device, Pods: map[netip.Addr]explain.Pod{}}
+		if a, err := netip.ParseAddr(e.Primary); err == nil {
+			out.Addresses = append(out.Addresses, a)
+		}
+		for _, slot := range e.Addresses {
+			a, err := netip.ParseAddr(slot.Address)
+			if err != nil {
+				continue
+			}
+			out.Addresses = append(out.Addresses, a)
+			if slot.ContainerID != "" {
+				out.Pods[a] = podOf(slot.Network, slot.ContainerID, slot.IfName, slot.Namespace, slot.Pod)
+			}
+		}
+		enis = append(enis, out)
+	}
+	var branches []explain.Branch
+	if v.Trunk != nil {
+		for _, b := range v.Trunk.Branches {
+			a, _ := netip.ParseAddr(b.Address)
+			branches = append(branches, explain.Branch{ID: b.ID, Link: vpcnet.BranchLink(b.VLAN), Groups: slices.Clone(b.Groups), Addr: a})
+		}
+	}
+	return enis, branches
+}
+
+func podOf(network, container, ifname, namespace, name string) explain.Pod {
+	p := explain.Pod{Attachment: vpcnet.Attachment{Network: network, ContainerID: container, IfName: ifname}}
+	if name != "" {
+		p.Name = namespace + "/" + name
+	}
+	return p
+}
