@@ -91,7 +91,8 @@ func (d *decoder) meta(e *expr.Meta) {
 
 func (d *decoder) ct(e *expr.Ct) {
 	switch {
-	case e.Key == expr.CtKeyMARK && e.SourceRegister:
+	// The library does not read the source register back; a load names register 1 or more.
+	case e.Key == expr.CtKeyMARK && (e.SourceRegister || e.Register == 0):
 		d.line.Conn = d.xor
 		d.say("ct mark set ct mark | %#x", d.xor)
 	case e.Key == expr.CtKeyMARK:

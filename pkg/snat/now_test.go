@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/nftables/expr"
 )
 
 func prefixesOf(texts ...string) []netip.Prefix {
@@ -91,6 +92,13 @@ func TestOwnRulesAreReadable(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What sets the mark of a connection comes back from the kernel without its register.
+func TestReadBackConnMark(t *testing.T) {
+	exprs := rule("x").setConnMark(0x80).exprs
+	exprs[len(exprs)-1] = &expr.Ct{Key: expr.CtKeyMARK}
+	equalLines(t, "read back", Line{Conn: 0x80}, decodeLine(exprs, nil))
 }
 
 func FuzzParseLine(f *testing.F) {

@@ -178,7 +178,7 @@ func TestText(t *testing.T) {
           -> source 10.0.0.30 becomes 10.0.0.5
   eni     eni-0, device 0, eth0
           -> carries it
-leaves by eth0 (eni-0) with source 10.0.0.5, SNAT: 52.1.2.3 is in none of the VPC's CIDRs and of the excluded ones, so the node gives the packet its own address 10.0.0.5. The pod keeps its address with AWS_VPC_K8S_CNI_EXTERNALSNAT=true, for all destinations outside the VPC (something else must NAT then), or with the destination's CIDR in AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS
+leaves by eth0 (eni-0) with source 10.0.0.5, SNAT: 52.1.2.3 is neither in the VPC's CIDRs nor in the excluded ones, so the node gives the packet its own address 10.0.0.5. The pod keeps its address with AWS_VPC_K8S_CNI_EXTERNALSNAT=true, for all destinations outside the VPC (something else must NAT then), or with the destination's CIDR in AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS
 not certain: rule 3: from all lookup 9 is passed over: it asks for ports
 not certain: POSTROUTING rule 1 leads to KUBE-POSTROUTING, another program's chain, which is passed over
 not certain: POSTROUTING rule 2 (-j LOG) is passed over: it has the target LOG

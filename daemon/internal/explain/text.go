@@ -32,7 +32,7 @@ func (w *way) why() string {
 		return fmt.Sprintf("it leaves by %s with the source %s", v.Link, v.Source)
 	}
 	if v.SNAT {
-		return fmt.Sprintf("%s is in none of the VPC's CIDRs and of the excluded ones, so the node gives the packet its own address %s."+
+		return fmt.Sprintf("%s is neither in the VPC's CIDRs nor in the excluded ones, so the node gives the packet its own address %s."+
 			" The pod keeps its address with AWS_VPC_K8S_CNI_EXTERNALSNAT=true, for all destinations outside the VPC (something else must NAT then),"+
 			" or with the destination's CIDR in AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", w.dst, v.Source)
 	}

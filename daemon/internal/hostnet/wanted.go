@@ -39,7 +39,9 @@ func (h *Host) remember(d Desired) {
 	if err = os.WriteFile(tmp, raw, 0o600); err == nil {
 		err = os.Rename(tmp, filepath.Join(h.stateDir, WantedFile))
 	}
-	if err == nil {
-		h.wanted = raw
+	if err != nil {
+		_ = os.Remove(tmp) // on a full disk a part of it would take the space that others wait for
+		return
 	}
+	h.wanted = raw
 }
