@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
@@ -61,8 +62,17 @@ func newHost(t testing.TB) *host {
 	t.Helper()
 	h := &host{t: t, name: newNetns(t), facts: filepath.Join(t.TempDir(), "node.json")}
 	h.ip("link", "add", "up0", "mtu", "9001", "type", "veth", "peer", "name", "up1")
+	// The kernel gives links their IPv6 routes and their state in its own time, and
+	// tests compare the node before and after: no IPv6 here, and both ends are up.
+	must(t, "nsenter", "--net=/run/netns/"+h.name, "--", "sh", "-c",
+		"for l in up0 up1; do echo 1 >/proc/sys/net/ipv6/conf/$l/disable_ipv6 || exit; done")
 	h.ip("link", "set", "up0", "up")
 	h.ip("link", "set", "up1", "up")
+	for deadline := time.Now().Add(10 * time.Second); strings.Count(h.ip("-br", "link", "show", "type", "veth"), " UP ") != 2; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the node's link has no carrier:\n%s", h.ip("link"))
+		}
+	}
 	h.ip("addr", "add", "10.20.11.162/24", "dev", "up0")
 	h.ip("route", "add", "default", "via", "10.20.11.1")
 	return h
