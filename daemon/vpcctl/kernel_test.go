@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/check"
+	"github.com/vpcchain/vpcchain/daemon/internal/explain"
+	"github.com/vpcchain/vpcchain/pkg/nodefacts"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
+)
+
+func TestKernelCommandLines(t *testing.T) {
+	for line, want := range map[string]int{
+		"explain --help": 0, "check --help": 0, "check now": exitUsage, "check --fixed": exitUsage, "explain --fix a b": exitUsage, "explain 10.0.0.1": exitUsage,
+	} {
+		var out bytes.Buffer
+		code, err := run(strings.Fields(line), func(string) string { return "" }, &out)
+		if code != want || (err != nil) != (want != 0) || want == 0 && out.Len() == 0 {
+			t.Errorf("%s: exit code %d, %v, %q", line, code, err, out.String())
+		}
+	}
+}
+
+func TestEndOf(t *testing.T) {
+	pod := netip.MustParseAddr("10.0.0.9")
+	s := explain.Snapshot{
+		Primary: "m", Links: []explain.Link{{Index: 2, Name: "eth0", MAC: "m"}}, Addrs: []explain.Addr{{Link: 2, Prefix: netip.MustParsePrefix("10.0.0.5/24")}},
+		ENIs: []explain.ENI{{Pods: map[netip.Addr]explain.Pod{pod: {Name: "ns/web"}}}},
+	}
+	for text, want := range map[string]string{"node": "10.0.0.5", "ns/web": "10.0.0.9", "1.2.3.4": "1.2.3.4", "ns/other": "", "::1": "", "web": ""} {
+		got, err := endOf(s, text)
+		if (err == nil) != (want != "") || err == nil && got.String() != want {
+			t.Errorf("%s is %v, %v", text, got, err)
+		}
+	}
+}
+
+// Rules are wanted for single addresses that are not free, of ENIs that are set up;
+// routes for those that pods have.
+func TestHeldOf(t *testing.T) {
+	used := addressView{Address: "10.0.0.20", State: "used", Network: "vpc", ContainerID: "c", IfName: "eth0"}
+	prefixed := used
+	prefixed.Address, prefixed.ContainerID = "10.0.1.3", "d"
+	h := heldOf(view{
+		ENIs: []eniView{{
+			Table: 2, Ready: true, Prefixes: []prefixView{{Prefix: "10.0.1.0/28"}},
+			Addresses: []addressView{used, prefixed, {Address: "10.0.0.21", State: "cooling"}, {Address: "10.0.0.22", State: "free"}},
+		}},
+		Lost: []addressView{{Address: "10.0.0.7", Note: "gone", Network: "vpc", ContainerID: "e", IfName: "eth0"}},
+	}, nodefacts.Facts{VethPrefix: "eni"})
+	want := &check.Held{
+		Pods: []check.Pod{
+			{Addr: netip.MustParseAddr("10.0.0.20"), Table: 2, HostVeth: vpcnet.HostVethName("eni", "", "", "c", "eth0")},
+			{Addr: netip.MustParseAddr("10.0.1.3"), HostVeth: vpcnet.HostVethName("eni", "", "", "d", "eth0")},
+			{Addr: netip.MustParseAddr("10.0.0.21"), Table: 2},
+		},
+		Lost: []string{"10.0.0.7 of vpc/e/eth0: gone"},
+	}
+	if d := cmp.Diff(want, h, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
