@@ -1,6 +1,6 @@
 #!/bin/bash
 # build.sh DIR: make sure that kube-apiserver, kubelet and etcd are in DIR, built
-# from the modules here. The first time takes about a quarter of an hour; each
+# from the modules here. The first time takes about a quarter of an hour (8 minutes of processor time); each
 # program gets its name when it is complete. build.sh -check DIR only tells
 # whether they are there.
 set -euo pipefail
