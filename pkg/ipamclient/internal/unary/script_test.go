@@ -118,8 +118,7 @@ func (s *script) data(p []byte) { s.must(s.WriteData(1, false, p)) }
 // before it has read what the client sent is told of as reset, not as ended.
 func (s *script) hangUp() {
 	s.must(s.conn.(*net.UnixConn).CloseWrite()) //nolint:forcetypeassert // serve listens on a unix socket
-	_, err := io.Copy(io.Discard, s.conn)
-	s.must(err)
+	_, _ = io.Copy(io.Discard, s.conn)          // ends when the client does, in whatever way
 }
 
 // fine is all that an answer needs.
@@ -182,13 +181,9 @@ var ways = []struct {
 	{"calm", func(s *script) { s.must(s.WriteRSTStream(1, http2.ErrCodeEnhanceYourCalm)) }, codes.ResourceExhausted, "code 11"},
 	{"insecure", func(s *script) { s.must(s.WriteRSTStream(1, http2.ErrCodeInadequateSecurity)) }, codes.PermissionDenied, "code 12"},
 	{"going away before", func(s *script) { s.must(s.WriteGoAway(0, http2.ErrCodeNo, []byte("later"))) }, codes.Unavailable, "later"},
-	{"closed", func(s *script) { s.hangUp() }, codes.Unavailable, "EOF"},
-	{"closed in the midst", func(s *script) { s.begin(); s.data(message("12345")[:8]); s.hangUp() }, codes.Unavailable, "EOF"},
-	{"closed within a frame", func(s *script) {
-		_, err := s.conn.Write([]byte{0, 0, 9, 0, 0, 0, 0, 0, 1, 'x'})
-		s.must(err)
-		s.hangUp()
-	}, codes.Unavailable, "EOF"},
+	{"closed", func(*script) {}, codes.Unavailable, "EOF"},
+	{"closed in the midst", func(s *script) { s.begin(); s.data(message("12345")[:8]) }, codes.Unavailable, "EOF"},
+	{"closed within a frame", func(s *script) { _, err := s.conn.Write([]byte{0, 0, 9, 0, 0, 0, 0, 0, 1, 'x'}); s.must(err) }, codes.Unavailable, "EOF"},
 	{"a long frame", func(s *script) { _, err := s.conn.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0, 1}); s.must(err) }, codes.Unavailable, "65536 bytes"},
 	{"a push", func(s *script) {
 		s.must(s.WritePushPromise(http2.PushPromiseParam{StreamID: 1, PromiseID: 2, EndHeaders: true}))
@@ -238,6 +233,7 @@ func TestWays(t *testing.T) {
 					t.Errorf("asked %q", s.request)
 				}
 				w.do(s)
+				s.hangUp()
 			})
 			got, err := Call(soon(t), socket, method, []byte("ask"))
 			if w.code == codes.OK {
