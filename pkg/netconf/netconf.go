@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vpcchain/vpcchain/pkg/cnierr"
+	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
 // Decode reads the configuration into conf; a wrong type is the admin's mistake.
@@ -47,13 +48,11 @@ func PrevResult(stdin []byte) (*types100.Result, error) {
 	return res, nil
 }
 
-// Attachment of a garbage collection's list of survivors.
-type Attachment = types.GCAttachment
-
-// Valid reads cni.dev/valid-attachments. An absent key is refused: it would
-// mean that nothing is valid, and a runtime that forgets the key must not cost
-// all pods their network. An empty list or null means it.
-func Valid(stdin []byte) ([]Attachment, error) {
+// Valid reads cni.dev/valid-attachments: those of the network that stay. An
+// absent key is refused: it would mean that nothing is valid, and a runtime that
+// forgets the key must not cost all pods their network. An empty list or null
+// means it.
+func Valid(stdin []byte, network string) ([]vpcnet.Attachment, error) {
 	var keys map[string]json.RawMessage
 	if err := Decode(stdin, &keys); err != nil {
 		return nil, err
@@ -62,11 +61,15 @@ func Valid(stdin []byte) ([]Attachment, error) {
 	if !ok {
 		return nil, cnierr.New(cnierr.Config, "GC without cni.dev/valid-attachments: nothing was released; a runtime names the survivors, an empty list means none")
 	}
-	var list []Attachment
+	var list []types.GCAttachment
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return nil, cnierr.New(cnierr.Config, "reading cni.dev/valid-attachments: %w", err)
 	}
-	return list, nil
+	valid := make([]vpcnet.Attachment, 0, len(list))
+	for _, v := range list {
+		valid = append(valid, vpcnet.Attachment{Network: network, ContainerID: v.ContainerID, IfName: v.IfName})
+	}
+	return valid, nil
 }
 
 // Pod is who the attachment is for; empty outside Kubernetes.

@@ -144,13 +144,9 @@ func statusVerb(args *skel.CmdArgs) error {
 
 func gc(args *skel.CmdArgs) error {
 	return call(args.StdinData, func(c conf, client *ipamclient.Client) error {
-		list, err := netconf.Valid(args.StdinData)
+		valid, err := netconf.Valid(args.StdinData, c.network)
 		if err != nil {
 			return err
-		}
-		var valid []vpcnet.Attachment
-		for _, v := range list {
-			valid = append(valid, vpcnet.Attachment{Network: c.network, ContainerID: v.ContainerID, IfName: v.IfName})
 		}
 		ctx, cancel := ipamclient.Timeout(context.Background())
 		defer cancel()

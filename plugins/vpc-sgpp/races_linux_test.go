@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/vpcchain/vpcchain/pkg/netconf"
 	"github.com/vpcchain/vpcchain/pkg/nodefacts"
 	"github.com/vpcchain/vpcchain/pkg/sgpp"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
@@ -265,7 +265,7 @@ func TestVLANGarbage(t *testing.T) {
 	orphan.ok("vpc-sgpp", "ADD", nil)
 	must(t, l.node.nl.LinkDel(l.node.link("vlan.eth.23"))) // as with the trunk
 	orphan.unwire()
-	valid := map[string]any{"cniVersion": "1.1.0", "cni.dev/valid-attachments": []netconf.Attachment{{ContainerID: stays.id(), IfName: "eth0"}}}
+	valid := map[string]any{"cniVersion": "1.1.0", "cni.dev/valid-attachments": []types.GCAttachment{{ContainerID: stays.id(), IfName: "eth0"}}}
 	stays.ok("vpc-sgpp", "GC", valid)
 	must(t, stays.check(nodefacts.ModeStrict))
 	goes.unwire()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -195,17 +196,13 @@ func doGC(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	list, err := netconf.Valid(args.StdinData)
+	valid, err := netconf.Valid(args.StdinData, c.network)
 	if err != nil {
 		return err
-	}
-	valid := map[vpcnet.Attachment]bool{}
-	for _, v := range list {
-		valid[vpcnet.Attachment{Network: c.network, ContainerID: v.ContainerID, IfName: v.IfName}] = true
 	}
 	k, err := c.open()
 	if err != nil {
 		return err
 	}
-	return cnierr.As(cnierr.IO, k.GC(c.network, func(a vpcnet.Attachment) bool { return valid[a] }))
+	return cnierr.As(cnierr.IO, k.GC(c.network, func(a vpcnet.Attachment) bool { return slices.Contains(valid, a) }))
 }

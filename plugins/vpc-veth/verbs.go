@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -129,13 +130,9 @@ func doGC(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	list, err := netconf.Valid(args.StdinData)
+	valid, err := netconf.Valid(args.StdinData, c.network)
 	if err != nil {
 		return err
-	}
-	valid := map[vpcnet.Attachment]bool{}
-	for _, v := range list {
-		valid[vpcnet.Attachment{Network: c.network, ContainerID: v.ContainerID, IfName: v.IfName}] = true
 	}
 	host, err := netlinksafe.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -149,7 +146,7 @@ func doGC(args *skel.CmdArgs) error {
 	var errs []error
 	for _, l := range links {
 		a, ours := vpcnet.ParseAlias(l.Attrs().Alias)
-		if ours && l.Type() == "veth" && a.Network == c.network && !valid[a] {
+		if ours && l.Type() == "veth" && a.Network == c.network && !slices.Contains(valid, a) {
 			errs = append(errs, k.remove(l.Attrs().Index))
 		}
 	}
