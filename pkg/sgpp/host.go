@@ -57,6 +57,8 @@ func (h *host) read(routes bool) (state, error) {
 	}
 	if s.sysctls, err = readSysctls(); err == nil {
 		s.saved, err = readRecord(h.dir)
+		_, half := os.Lstat(halfRecord(h.dir))
+		s.halfRecord = half == nil
 	}
 	return s, err
 }

@@ -66,6 +66,9 @@ func flock(dir string, how int) (unlock func(), err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("locking the branch ENIs: %w", err), f.Close())
 	}
+	if how == unix.LOCK_EX {
+		_ = os.Remove(halfRecord(dir)) // of a writer that was killed: its lock is ours now
+	}
 	return func() { _ = f.Close() }, nil
 }
 
@@ -103,7 +106,7 @@ func (k *Keeper) Del(who Leaving) error {
 	defer k.mu.Unlock()
 	// A look without the lock, so that a pod without branch waits for nobody.
 	s, err := k.kernel.read(true)
-	if err != nil || len(planDel(s, who)) == 0 {
+	if err != nil || len(planDel(s, who)) == 0 && !s.halfRecord {
 		return err
 	}
 	unlock, err := k.lock(unix.LOCK_EX)

@@ -54,6 +54,9 @@ func readRecord(dir string) (map[string]string, error) {
 	return saved, nil
 }
 
+// halfRecord is the record while it is written.
+func halfRecord(dir string) string { return filepath.Join(dir, RecordFile+".new") }
+
 // writeRecord replaces the record by rename; the lock makes it the only writer.
 func writeRecord(dir string, saved map[string]string) error {
 	raw, err := json.Marshal(saved)
@@ -61,8 +64,8 @@ func writeRecord(dir string, saved map[string]string) error {
 		return fmt.Errorf("remembering sysctls: %w", err)
 	}
 	path := filepath.Join(dir, RecordFile)
-	if err = os.WriteFile(path+".new", append(raw, '\n'), 0o600); err == nil {
-		err = os.Rename(path+".new", path)
+	if err = os.WriteFile(halfRecord(dir), append(raw, '\n'), 0o600); err == nil {
+		err = os.Rename(halfRecord(dir), path)
 	}
 	if err != nil {
 		return fmt.Errorf("remembering sysctls: %w", err)

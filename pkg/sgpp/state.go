@@ -14,11 +14,12 @@ const tableLocal = 255
 
 // state is one reading of the kernel.
 type state struct {
-	links   []link
-	rules   []rule
-	routes  []route           // of branch tables and 5120; read only where needed
-	sysctls map[string]string // by path below /proc/sys
-	saved   map[string]string // what they were before strict mode; nil: not changed
+	links      []link
+	rules      []rule
+	routes     []route           // of branch tables and 5120; read only where needed
+	sysctls    map[string]string // by path below /proc/sys
+	saved      map[string]string // what they were before strict mode; nil: not changed
+	halfRecord bool              // a writer of the record was killed, or is at it
 }
 
 type link struct {
