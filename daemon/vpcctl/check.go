@@ -15,11 +15,24 @@ import (
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
-const checkUsage = `vpcctl check [--fix]: every promise of docs/design.md, "Kernel objects", against the kernel, and what vpc-ipamd holds of EC2.
-Differences are printed, one a line; without --fix nothing is changed.
-  --fix   while vpc-ipamd answers: wait until it has repaired them; without it: repair them
-Exit code 0: none (left); 1: some, or an error.
-`
+func checkCommand() command {
+	return command{
+		name: "check", short: "the node against what is promised of it",
+		flags: nodeFlags(flagSpec{name: "fix", help: "while vpc-ipamd answers, wait until it has repaired what differs; without it, repair"}),
+		codes: []outcome{{exitError, "something differs, or an error"}},
+		detail: `Every promise of docs/design.md, "Kernel objects", against the kernel, and what vpc-ipamd holds of EC2.
+Differences are printed, one a line; without --fix nothing is changed, with it they are those that are left.
+`,
+		run: func(ctx context.Context, c call) (int, error) {
+			conn, err := c.dial()
+			if err != nil {
+				return exitError, err
+			}
+			defer func() { _ = conn.Close() }()
+			return doCheck(ctx, ipamapi.NewAdminClient(conn), c.text("state-dir"), c.on("fix"), c.out, c.on("json"))
+		},
+	}
+}
 
 func doCheck(ctx context.Context, c ipamapi.AdminClient, stateDir string, fix bool, out io.Writer, asJSON bool) (int, error) {
 	facts, _ := nodefacts.Read(stateDir + "/node.json") // without them vpc-ipamd has not run, which the report says

@@ -3,85 +3,45 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/explain"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
-	"github.com/vpcchain/vpcchain/pkg/nodefacts"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
-
-const explainUsage = `vpcctl explain SRC DST [PORT]: the way of the first packet of a connection, from what the kernel has now.
-SRC and DST are IPv4 addresses, "node", or NAMESPACE/POD while vpc-ipamd answers. Nothing is sent or changed.
-Exit code 0: it arrives or leaves; 5: it is dropped here or by the ENI's source check; 1: an error.
-`
 
 // patience is how long the daemon gets for an answer that these subcommands can
 // do without.
 const patience = 2 * time.Second
 
-// doKernel runs the subcommands that look at the kernel themselves. Flags may
-// stand before, between and behind the arguments.
-func doKernel(name string, args []string, out io.Writer) (int, error) {
-	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	socket := fs.String("socket", ipamapi.DefaultSocket, "")
-	stateDir := fs.String("state-dir", nodefacts.Dir, "")
-	asJSON := fs.Bool("json", false, "")
-	fix := new(bool)
-	if name == "check" {
-		fix = fs.Bool("fix", false, "")
+func explainCommand() command {
+	return command{
+		name: "explain", short: "the way of a packet: rules, routes, marks, SNAT, ENI, and what decided each", flags: nodeFlags(),
+		operands: []operand{{name: "SRC"}, {name: "DST"}, {name: "PORT", optional: true}},
+		codes:    []outcome{{exitDropped, "the packet is dropped on the node or by the ENI's source check"}},
+		detail: `The first packet of a connection, from what the kernel has now. Nothing is sent or changed.
+SRC and DST are IPv4 addresses, "node", or NAMESPACE/POD while vpc-ipamd answers.
+`,
+		run: func(ctx context.Context, c call) (int, error) {
+			conn, err := c.dial()
+			if err != nil {
+				return exitError, err
+			}
+			defer func() { _ = conn.Close() }()
+			return doExplain(ctx, ipamapi.NewAdminClient(conn), c.text("state-dir"), c.words, c.out, c.on("json"))
+		},
 	}
-	var words []string
-	for len(args) > 0 {
-		err := fs.Parse(args)
-		if errors.Is(err, flag.ErrHelp) {
-			_, err = fmt.Fprint(out, map[string]string{"explain": explainUsage, "check": checkUsage}[name])
-			return 0, err
-		}
-		if err != nil {
-			return exitUsage, fmt.Errorf("%w; `vpcctl %s --help` lists the flags", err, name)
-		}
-		if args = fs.Args(); len(args) > 0 {
-			words, args = append(words, args[0]), args[1:]
-		}
-	}
-	conn, err := grpc.NewClient("unix:"+*socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return exitError, err
-	}
-	defer func() { _ = conn.Close() }()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	client := ipamapi.NewAdminClient(conn)
-	if name == "explain" {
-		return doExplain(ctx, client, *stateDir, words, out, *asJSON)
-	}
-	if len(words) > 0 {
-		return exitUsage, fmt.Errorf("check takes no %q", words[0])
-	}
-	return doCheck(ctx, client, *stateDir, *fix, out, *asJSON)
 }
 
 // doExplain answers from the kernel; what the daemon would add is named where it is missing.
 func doExplain(ctx context.Context, c ipamapi.AdminClient, stateDir string, args []string, out io.Writer, asJSON bool) (int, error) {
-	if len(args) < 2 || len(args) > 3 {
-		return exitUsage, errors.New("explain takes SRC DST [PORT]; `vpcctl explain --help` tells more")
-	}
 	s, err := explain.Read(filepath.Join(stateDir, "node.json"))
 	if err != nil {
 		return exitError, err

@@ -2,14 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -17,6 +12,7 @@ import (
 
 	"github.com/vpcchain/vpcchain/daemon/internal/install"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
+	"github.com/vpcchain/vpcchain/pkg/nodefacts"
 )
 
 // daemon asks vpc-ipamd whether it serves.
@@ -44,59 +40,66 @@ func self() string {
 	return filepath.Dir(path)
 }
 
-func doInstall(args []string, getenv func(string) string, out io.Writer) (int, error) {
-	s, err := install.Parse(args, getenv, self())
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(out, "vpcctl install puts the chain onto this node. Flags, the variables that stand for them, defaults:")
-		return 0, install.Usage(out, install.Options(self()))
+func installCommand() command {
+	c := command{
+		name: "install", short: "put the chain onto this node; --dry-run says what would be done", raw: true,
+		run: func(ctx context.Context, c call) (int, error) { return doInstall(ctx, c) },
 	}
+	for _, o := range install.Options(self()) {
+		f := flagSpec{name: o.Flag, initial: o.Default, env: o.Env, help: o.Help(), value: o.Value()}
+		c.flags = append(c.flags, f)
+	}
+	return c
+}
+
+func doInstall(ctx context.Context, c call) (int, error) {
+	s, err := install.Parse(c.raw, c.getenv, self())
 	if err != nil {
-		return 2, fmt.Errorf("%w; `vpcctl install --help` lists the flags", err)
+		return exitUsage, fmt.Errorf("%w; `vpcctl help install` lists the flags", err)
 	}
 	plan, err := install.New(s)
 	if err != nil {
-		return 1, err
+		return exitError, err
 	}
 	if s.DryRun {
-		fmt.Fprint(out, plan)
+		fmt.Fprint(c.out, plan)
 		return 0, nil
 	}
 	conn, err := grpc.NewClient("unix:"+s.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		return 1, err
+		return exitError, err
 	}
 	defer func() { _ = conn.Close() }()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	if err := plan.Apply(ctx, daemon{ipamapi.NewIPAMClient(conn)}, func(what string) { fmt.Fprintln(out, what) }); err != nil {
-		return 1, err
+	if err := plan.Apply(ctx, daemon{ipamapi.NewIPAMClient(conn)}, func(what string) { fmt.Fprintln(c.out, what) }); err != nil {
+		return exitError, err
 	}
 	for _, n := range plan.Notes {
-		fmt.Fprintln(out, "note:", n)
+		fmt.Fprintln(c.out, "note:", n)
 	}
 	return 0, nil
 }
 
-const uninstallUsage = `vpcctl uninstall takes the chain off this node: conflist, kernel objects, sysctls, plugins, state. Stop vpc-ipamd first.
-ENIs stay attached: they end with the instance. Flags:
-  --bin-dir DIR     the runtime's directory of plugins, with the record of the installation (/opt/cni/bin, or $HOST_CNI_BIN_PATH)
-  --state-dir DIR   of vpc-ipamd (/run/vpc-cni)
-  --force           while pods run: they lose their network
-  --to-stock        leave the pods running, as the stock AWS VPC CNI would have made them; see docs/migrate.md
-  --dry-run         say what would be done
-`
+func uninstallCommand() command {
+	return command{
+		name: "uninstall", short: "take it off again, with every kernel object; refuses while pods run", raw: true,
+		detail: `Takes away conflist, kernel objects, sysctls, plugins, state. Stop vpc-ipamd first. ENIs stay attached: they end with the instance.
+`,
+		flags: []flagSpec{
+			{name: "bin-dir", value: "DIR", initial: "/opt/cni/bin", env: []string{"HOST_CNI_BIN_PATH"}, help: "the runtime's directory of plugins, with the record of the installation"},
+			{name: "state-dir", value: "DIR", initial: nodefacts.Dir, help: "of vpc-ipamd"},
+			{name: "force", help: "while pods run: they lose their network"},
+			{name: "to-stock", help: "leave the pods running, as the stock AWS VPC CNI would have made them; see docs/migrate.md"},
+			{name: "dry-run", help: "say what would be done"},
+		},
+		run: func(ctx context.Context, c call) (int, error) { return doUninstall(ctx, c) },
+	}
+}
 
-func doUninstall(args []string, getenv func(string) string, out io.Writer) (int, error) {
-	r, err := install.ParseRemoval(args, getenv)
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(out, uninstallUsage)
-		return 0, nil
-	}
+func doUninstall(ctx context.Context, c call) (int, error) {
+	r, err := install.ParseRemoval(c.raw, c.getenv)
 	if err != nil {
-		return 2, fmt.Errorf("%w; `vpcctl uninstall --help` lists the flags", err)
+		return exitUsage, fmt.Errorf("%w; `vpcctl help uninstall` lists the flags", err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	err = install.Uninstall(ctx, r, install.Node{StateDir: r.StateDir}, install.StateFile{Dir: r.StateDir}, func(what string) { fmt.Fprintln(out, what) })
+	err = install.Uninstall(ctx, r, install.Node{StateDir: r.StateDir}, install.StateFile{Dir: r.StateDir}, func(what string) { fmt.Fprintln(c.out, what) })
 	return 0, err
 }

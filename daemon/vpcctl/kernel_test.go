@@ -19,7 +19,7 @@ func TestKernelCommandLines(t *testing.T) {
 		"explain --help": 0, "check --help": 0, "check now": exitUsage, "check --fixed": exitUsage, "explain --fix a b": exitUsage, "explain 10.0.0.1": exitUsage,
 	} {
 		var out bytes.Buffer
-		code, err := run(strings.Fields(line), func(string) string { return "" }, &out)
+		code, err := run(t.Context(), strings.Fields(line), func(string) string { return "" }, &out)
 		if code != want || (err != nil) != (want != 0) || want == 0 && out.Len() == 0 {
 			t.Errorf("%s: exit code %d, %v, %q", line, code, err, out.String())
 		}

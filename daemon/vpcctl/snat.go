@@ -18,10 +18,27 @@ type snatView struct {
 	Trouble  string            `json:"trouble"`
 }
 
+func snatCommand() command {
+	return command{
+		name: "snat", short: "whose outbound NAT is kept, how often it was repaired", flags: daemonFlags(),
+		codes: []outcome{{exitLimited, "the rules are not as wanted"}},
+		run: func(ctx context.Context, c call) (int, error) {
+			conn, err := c.dial()
+			if err != nil {
+				return exitError, err
+			}
+			defer func() { _ = conn.Close() }()
+			ctx, cancel := context.WithTimeout(ctx, asking)
+			defer cancel()
+			return snat(ctx, ipamapi.NewAdminClient(conn), c.out, c.on("json"))
+		},
+	}
+}
+
 func snat(ctx context.Context, c ipamapi.AdminClient, out io.Writer, asJSON bool) (int, error) {
 	r, err := c.Snat(ctx, &ipamapi.SnatRequest{})
 	if err != nil {
-		return 1, fmt.Errorf("asking vpc-ipamd: %w", err)
+		return exitError, fmt.Errorf("asking vpc-ipamd: %w", err)
 	}
 	code := 0
 	if r.GetTrouble() != "" {

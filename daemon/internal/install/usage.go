@@ -1,21 +1,24 @@
 package install
 
-import (
-	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
-)
+import "strings"
 
-// Usage writes one line for each option.
-func Usage(out io.Writer, options []Option) error {
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, o := range options {
-		def := o.Default
-		if def == "" {
-			def = "-"
-		}
-		fmt.Fprintf(t, "  --%s\t%s\t%s\t%s (%s)\n", o.Flag, strings.Join(o.Env, ", "), def, o.Effect, o.Allowed)
+// Value is what stands for the option's value in a usage; empty where none is needed.
+func (o Option) Value() string {
+	switch {
+	case o.truth:
+		return ""
+	case o.Flag == "source" || strings.HasSuffix(o.Flag, "-dir"):
+		return "DIR"
+	case o.Flag == "socket":
+		return "PATH"
 	}
-	return t.Flush()
+	return strings.ToUpper(o.Flag[strings.LastIndex(o.Flag, "-")+1:])
+}
+
+// Help is what the option does and what it may be, in a line.
+func (o Option) Help() string {
+	if o.truth {
+		return o.Effect
+	}
+	return o.Effect + ": " + o.Allowed
 }
