@@ -1,6 +1,9 @@
 package config
 
-import "strconv"
+import (
+	"strconv"
+	"time"
+)
 
 // sizing are the settings of how much the pool keeps ready.
 func sizing() []Setting {
@@ -32,6 +35,10 @@ func sizing() []Setting {
 		{
 			"MAX_PODS", "0", "a whole number from 0; 0 is what the instance carries", "addresses to have at most: the kubelet's maximum of pods; the last prefix may reach beyond it",
 			number(0, 100000, func(c *Config, n int) { c.MaxPods = n }),
+		},
+		{
+			"IP_COOLDOWN_PERIOD", "30", "seconds, a whole number from 0", "how long a freed address is not given to another pod",
+			number(0, 86400, func(c *Config, n int) { c.Cooldown = time.Duration(n) * time.Second }),
 		},
 	}
 }
