@@ -26,6 +26,7 @@ type Address struct {
 	Prefix netip.Prefix // that it is of; the zero one: EC2 assigned it by itself
 	State  State
 	Holder *Allocation // of a used one
+	Freed  time.Time   // when it was last released; zero: not since it was assigned
 	Note   string      // why it is in doubt
 }
 
@@ -117,7 +118,7 @@ func (p *Pool) Snapshot(now time.Time) Snapshot {
 		}
 		for a, b := range addresses(m.ENI) {
 			seen[a] = true
-			slot := Address{Addr: a, Prefix: b, Note: p.doubt(a)}
+			slot := Address{Addr: a, Prefix: b, Freed: p.freed[a], Note: p.doubt(a)}
 			switch h := p.byAddr[a]; {
 			case h != nil:
 				holder := *h
