@@ -41,9 +41,6 @@ func run() int {
 		return 2
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
-	for _, u := range config.FindUnread(os.Environ()) {
-		log.Warn("a setting that nobody reads", "name", u.Name, "value", u.Value, "instead", u.Instead)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := serve(ctx, c, options{*socket, *stateDir, *noHost}, log); err != nil {
@@ -111,6 +108,7 @@ func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (e
 	group.Go(func() error { return host.keepNAT(ctx) })
 	group.Go(func() error { return followPlaces(ctx) })
 	group.Go(func() error { return rpc.Serve(listener) })
+	servePages(ctx, group, c, e, log)
 	group.Go(func() error {
 		<-ctx.Done()
 		rpc.Stop() // a waiting ADD is answered with an error, and its runtime tries again

@@ -134,6 +134,7 @@ type Engine struct {
 
 	wake    chan struct{}
 	status  atomic.Pointer[Status]
+	pulse   pulse
 	actions sync.WaitGroup
 }
 

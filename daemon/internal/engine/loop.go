@@ -41,6 +41,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	for {
 		e.once(ctx)
+		e.pulse.beat(time.Now())
 		timer := time.NewTimer(e.next(time.Now()))
 		select {
 		case <-ctx.Done():
