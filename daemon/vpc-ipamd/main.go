@@ -41,6 +41,9 @@ func run() int {
 		return 2
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	for _, u := range config.FindUnread(os.Environ()) {
+		log.Warn("a setting that nobody reads", "name", u.Name, "value", u.Value, "instead", u.Instead)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := serve(ctx, c, options{*socket, *stateDir, *noHost}, log); err != nil {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,13 +49,39 @@ type Setting struct {
 	set func(c *Config, value string) error
 }
 
-// Settings lists every variable that Parse reads.
+// Group is what belongs together.
+type Group struct {
+	Title    string
+	Settings []Setting
+}
+
+// Groups lists every variable that Parse reads; docs/configuration.md and the
+// chart's schema are made from it.
+func Groups() []Group {
+	return []Group{
+		{"How many addresses", sizing()},
+		{"Where ENIs go", placing()},
+		{"The node's network", network()},
+		{"Security groups per pod", trunking()},
+		{"Pods that were not seen to come or go", recovering()},
+		{"Leftovers", cleaning()},
+		{"Kubernetes", kubernetes()},
+		{"Logs", logs()},
+		{"Metrics, health, the picture of the node", web()},
+	}
+}
+
+// Settings are those of all groups.
 func Settings() []Setting {
-	return append([]Setting{
-		{
-			"IP_COOLDOWN_PERIOD", "30", "seconds, a whole number from 0", "how long a freed address is not given to another pod",
-			number(0, 86400, func(c *Config, n int) { c.Cooldown = time.Duration(n) * time.Second }),
-		},
+	var all []Setting
+	for _, g := range Groups() {
+		all = append(all, g.Settings...)
+	}
+	return all
+}
+
+func network() []Setting {
+	return []Setting{
 		{
 			"AWS_VPC_ENI_MTU", strconv.Itoa(vpcnet.ENIMTU), "bytes, 576 to 9001", "MTU of the ENI links",
 			number(576, vpcnet.ENIMTU, func(c *Config, n int) { c.ENIMTU = n }),
@@ -66,11 +91,14 @@ func Settings() []Setting {
 			func(c *Config, v string) error { c.VethPrefix = v; return vpcnet.CheckVethPrefix(v) },
 		},
 		{"AWS_EXTERNAL_SERVICE_CIDRS", "", "IPv4 CIDRs, separated by commas", "destinations that always leave by the primary ENI", external},
-		{
-			"AWS_VPC_K8S_CNI_LOGLEVEL", "INFO", "DEBUG, INFO, WARN, ERROR", "least level of the log lines",
-			func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) },
-		},
-	}, slices.Concat(sizing(), placing(), recovering(), cleaning(), trunking(), kubernetes(), web())...)
+	}
+}
+
+func logs() []Setting {
+	return []Setting{{
+		"AWS_VPC_K8S_CNI_LOGLEVEL", "INFO", "DEBUG, INFO, WARN, ERROR", "least level of the log lines",
+		func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) },
+	}}
 }
 
 func number(least, most int, set func(*Config, int)) func(*Config, string) error {
