@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -23,17 +22,13 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/kube"
 	"github.com/vpcchain/vpcchain/daemon/internal/server"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
-	"github.com/vpcchain/vpcchain/pkg/ipamapi"
-	"github.com/vpcchain/vpcchain/pkg/nodefacts"
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
-	socket := flag.String("socket", ipamapi.DefaultSocket, "unix socket to serve the plugins on")
-	stateDir := flag.String("state-dir", nodefacts.Dir, "directory of the state, the node facts and the spool")
-	noHost := flag.Bool("no-host", false, "leave the kernel alone and count every ENI's link as there: for a simulated EC2, without root")
-	flag.Parse()
+	var f config.Flags
+	_ = f.Set().Parse(os.Args[1:]) // an error ends the program
 	c, err := config.Parse(os.Getenv)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "vpc-ipamd: bad settings:")
@@ -46,7 +41,7 @@ func run() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := serve(ctx, c, options{*socket, *stateDir, *noHost}, log); err != nil {
+	if err := serve(ctx, c, f, log); err != nil {
 		log.Error("stopped", "error", err)
 		return 1
 	}
@@ -54,18 +49,12 @@ func run() int {
 	return 0
 }
 
-// options are the command line's.
-type options struct {
-	socket, stateDir string
-	noHost           bool
-}
-
-func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (err error) {
-	if err := os.MkdirAll(o.stateDir, 0o755); err != nil {
+func serve(ctx context.Context, c config.Config, f config.Flags, log *slog.Logger) (err error) {
+	if err := os.MkdirAll(f.StateDir, 0o755); err != nil {
 		return fmt.Errorf("%w: make it writable, or name another with --state-dir", err)
 	}
 	// The lock of the state file is what keeps two daemons apart; all else comes after it.
-	store, err := state.Open(filepath.Join(o.stateDir, "ipamd.db"))
+	store, err := state.Open(filepath.Join(f.StateDir, "ipamd.db"))
 	if err != nil {
 		return err
 	}
@@ -78,16 +67,16 @@ func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (e
 		return err
 	}
 	host := noKernel()
-	if !o.noHost {
-		if host, err = openKernel(o.stateDir, log); err != nil {
+	if !f.NoHost {
+		if host, err = openKernel(f.StateDir, log); err != nil {
 			return err
 		}
 	}
 	defer host.close()
-	reports := kube.Open(filepath.Join(o.stateDir, "kube.json"), log)
+	reports := kube.Open(filepath.Join(f.StateDir, "kube.json"), log)
 	places, followPlaces := placing(c, aws, reports, log)
 	deps := engine.Deps{
-		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, Intents: store, StateDir: o.stateDir, Log: log,
+		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, Intents: store, StateDir: f.StateDir, Log: log,
 		Groups: aws, Placement: places, Kubernetes: reports, Forget: host.forget, FactsChanged: host.factsUp,
 	}
 	deps.BranchENIs, deps.BranchStore, deps.BranchHost = aws, store, host.branches
@@ -100,7 +89,7 @@ func serve(ctx context.Context, c config.Config, o options, log *slog.Logger) (e
 	if err := e.Start(ctx); err != nil {
 		return err
 	}
-	listener, err := server.Listen(o.socket)
+	listener, err := server.Listen(f.Socket)
 	if err != nil {
 		return err
 	}

@@ -41,27 +41,23 @@ func run(args []string) int {
 }
 
 func serve(ctx context.Context, args []string, getenv func(string) string, log *slog.Logger) error {
-	fs := flag.NewFlagSet("vpc-kube", flag.ContinueOnError)
-	socket := fs.String("socket", ipamapi.DefaultSocket, "unix socket of vpc-ipamd")
-	node := fs.String("node", getenv("NODE_NAME"), "name of this node in Kubernetes (NODE_NAME)")
-	server := fs.String("server", getenv("CLUSTER_ENDPOINT"), "URL of the API server (CLUSTER_ENDPOINT); default: the cluster's service")
-	token := fs.String("token-file", "", "bearer token; default: that of the pod's service account")
-	ca := fs.String("ca-file", "", "certificate authority of the API server; default: that of the pod's service account")
+	var f kubeapi.Flags
+	fs := f.Set(getenv)
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if *node == "" {
+	if f.Node == "" {
 		return errors.New("which node? Give -node, or NODE_NAME from the field spec.nodeName of the pod")
 	}
-	o, err := kubeapi.InCluster(*server, getenv)
+	o, err := kubeapi.InCluster(f.Server, getenv)
 	if err != nil {
 		return err
 	}
-	if *token != "" {
-		o.TokenFile = *token
+	if f.TokenFile != "" {
+		o.TokenFile = f.TokenFile
 	}
-	if *ca != "" {
-		o.CAFile = *ca
+	if f.CAFile != "" {
+		o.CAFile = f.CAFile
 	}
 	o.Agent = "vpc-kube"
 	klog.SetSlogLogger(log)
@@ -69,11 +65,11 @@ func serve(ctx context.Context, args []string, getenv func(string) string, log *
 	if err != nil {
 		return err
 	}
-	conn, err := grpc.NewClient("unix:"+*socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("unix:"+f.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		return fmt.Errorf("preparing for vpc-ipamd on %s: %w", *socket, err)
+		return fmt.Errorf("preparing for vpc-ipamd on %s: %w", f.Socket, err)
 	}
 	defer func() { _ = conn.Close() }()
-	log.Info("following Kubernetes", "node", *node, "server", o.Server, "socket", *socket)
-	return kubeapi.New(client, ipamapi.NewKubeClient(conn), *node, log).Run(ctx)
+	log.Info("following Kubernetes", "node", f.Node, "server", o.Server, "socket", f.Socket)
+	return kubeapi.New(client, ipamapi.NewKubeClient(conn), f.Node, log).Run(ctx)
 }
