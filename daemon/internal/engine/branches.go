@@ -48,9 +48,11 @@ func (e *Engine) AssignBranch(ctx context.Context, a vpcnet.Attachment, pod pool
 	if err := e.enter(a); err != nil {
 		return trunking.Given{}, err
 	}
+	began := time.Now()
 	out, err := e.assignBranch(ctx, a, pod, w)
 	e.leave(a, err == nil)
 	e.tellFailure(pod, err)
+	e.logAdd(ctx, a, pod, pool.Allocation{Addr: out.Branch.Addr, ENI: out.Branch.ENI}, began, err)
 	return out, err
 }
 
@@ -123,6 +125,7 @@ func (e *Engine) releaseBranch(a vpcnet.Attachment) pool.Allocation {
 	h, ok := e.branches.Release(a)
 	if ok {
 		e.released = append(e.released, h.Addr)
+		e.logRelease(h)
 		e.poke()
 	}
 	return h

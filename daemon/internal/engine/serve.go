@@ -35,9 +35,11 @@ func (e *Engine) Assign(ctx context.Context, a vpcnet.Attachment, pod pool.Pod) 
 	if err := e.enter(a); err != nil {
 		return Assigned{}, err
 	}
+	began := time.Now()
 	out, err := e.assign(ctx, a, pod)
 	e.leave(a, err == nil)
 	e.tellFailure(pod, err)
+	e.logAdd(ctx, a, pod, out.Allocation, began, err)
 	return out, err
 }
 
@@ -220,6 +222,7 @@ func (e *Engine) releaseOne(a vpcnet.Attachment) (pool.Allocation, error) {
 	}
 	e.pool.Release(a, now)
 	e.released = append(e.released, h.Addr)
+	e.logRelease(h)
 	e.poke()
 	return h, nil
 }

@@ -36,6 +36,7 @@ type Record struct {
 	Level slog.Level
 	Text  string // the message
 	Attrs string // as the text handler writes them: name=value …
+	nth   uint64 // of all that came
 }
 
 // Keeper has the last records.
@@ -43,6 +44,7 @@ type Keeper struct {
 	mu     sync.Mutex
 	pods   ring
 	others ring
+	come   uint64
 }
 
 // New is an empty Keeper.
@@ -55,13 +57,15 @@ func (k *Keeper) Records() []Record {
 	k.mu.Lock()
 	out := slices.Concat(k.pods.list(), k.others.list())
 	k.mu.Unlock()
-	slices.SortStableFunc(out, func(a, b Record) int { return cmp.Compare(b.At.UnixNano(), a.At.UnixNano()) })
+	slices.SortFunc(out, func(a, b Record) int { return cmp.Compare(b.nth, a.nth) })
 	return out
 }
 
 func (k *Keeper) add(r Record) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.come++
+	r.nth = k.come
 	if r.Level < slog.LevelInfo {
 		k.pods.add(r)
 		return
