@@ -157,8 +157,8 @@ fuzz: ## Fuzz every target for FUZZTIME (default 20s)
 	  echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-20s} $$p | tail -1; done; done
 
 .PHONY: bench
-bench: build ## Measure ADD and DEL of the chain beside upstream plugins and an empty binary, on a simulated node, into docs/performance.md (root)
-	@integration/bench/run.sh
+bench: build ## Measure the chain, the way of packets, the daemon, the programs, on simulated nodes, into docs/performance.md (root; BENCH=chain,path for parts of it)
+	@bin/bench -only "$(BENCH)" -commit "$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -1,116 +1,120 @@
-// Command bench measures chains on an instance of a simulation: ADDs and DELs
-// through libcni, as a runtime makes them, one at a time and many in parallel,
-// beside upstream plugins and beside as many executions of an empty Go binary.
-// Machines differ and the same machine varies by a factor of two, so all are
+// Command bench measures the chain, the way of packets through a node, the
+// daemon and the programs, on instances of simulations of its own, and writes
+// what it finds into docs/performance.md, a section for each part. Machines
+// differ and the same machine varies by a factor of two, so what is compared is
 // measured in turns, and what counts is the ratio within one run.
 package main
 
 import (
-	"cmp"
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
-	"github.com/containernetworking/cni/libcni"
+	"github.com/vpcchain/vpcchain/integration/bench/chain"
+	"github.com/vpcchain/vpcchain/integration/performance"
 )
 
 func main() {
-	if err := run(); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	bin := flag.String("bin", "bin", "directory of the built binaries")
-	before := flag.String("before", "", "directory with plugins of another build, measured as well; those that it lacks are taken from -bin")
-	network := flag.String("network", "vpc", "network name, configured in /etc/cni/net.d")
-	n := flag.Int("n", 100, "pods of each variant at each parallelism; rounds are whole, so it may be some more")
-	parallel := flag.String("parallel", "1,8,32", "numbers of pods at once")
-	out := flag.String("out", "", "file for the report, standard output if empty")
-	commit := flag.String("commit", "unknown", "what was built, for the report")
+// options are the command line's.
+type options struct {
+	root, bin, before, out, commit string
+	widths                         []int
+	n                              int
+}
+
+func run(ctx context.Context) error {
+	var o options
+	flag.StringVar(&o.root, "root", ".", "directory of the checkout")
+	flag.StringVar(&o.before, "before", "", "directory with plugins of another build, measured as well; those that it lacks are taken from bin")
+	flag.StringVar(&o.out, "out", "", "document to write the sections into; docs/performance.md of the checkout if empty")
+	flag.StringVar(&o.commit, "commit", "unknown", "what was built, for the report")
+	flag.IntVar(&o.n, "n", 220, "pods of each chain at each parallelism; rounds are whole, so it may be some more")
+	parallel := flag.String("parallel", "1,8,32,110", "numbers of pods at once")
+	only := flag.String("only", "", "parts to run, with commas between them; all if empty")
+	inside := flag.String("inside", "", "what the bench itself executes in the namespaces of a simulated node")
 	flag.Parse()
-	list, err := libcni.LoadNetworkConf("/etc/cni/net.d", *network)
-	if err != nil {
+	var err error
+	if o.root, err = filepath.Abs(o.root); err != nil {
 		return err
 	}
-	var widths []int
-	most := 0
+	o.bin = filepath.Join(o.root, "bin")
+	if o.out == "" {
+		o.out = filepath.Join(o.root, "docs", "performance.md")
+	}
 	for f := range strings.SplitSeq(*parallel, ",") {
 		w, err := strconv.Atoi(f)
 		if err != nil || w < 1 {
 			return fmt.Errorf("-parallel %q: give numbers from 1 with commas between them", *parallel)
 		}
-		widths, most = append(widths, w), max(most, w)
+		o.widths = append(o.widths, w)
 	}
-	state, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		return err
+	if *inside != "" {
+		return onNode(ctx, *inside, o)
 	}
-	defer func() { _ = os.RemoveAll(state) }()
-	all, err := variants(list, *bin, *before, state)
-	if err != nil {
-		return err
-	}
-	b := bench{bin: *bin, took: samples{}}
-	if err := b.measure(all, widths, most, *n); err != nil {
-		return err
-	}
-	to := os.Stdout
-	if *out != "" {
-		if to, err = os.Create(*out); err != nil {
-			return err
-		}
-	}
-	b.took.print(to, all, widths, head(*bin, *commit))
-	return cmp.Or(to.Sync(), to.Close())
+	return parts(ctx, o, *only)
 }
 
-// variant is a chain to measure.
-type variant struct {
-	name  string
-	list  *libcni.NetworkConfigList
-	cni   *libcni.CNIConfig
-	execs int // executions of plugins that an ADD takes, delegates too
+// onNode is what runs in a node's namespaces; its standard output is the report.
+func onNode(ctx context.Context, what string, o options) error {
+	var report string
+	var err error
+	switch what {
+	case "chain":
+		report, err = chain.Run(ctx, chain.Options{Bin: o.bin, Before: o.before, Conflists: filepath.Join(o.root, "conflist"), Widths: o.widths, N: o.n})
+	default:
+		err = fmt.Errorf("-inside %q: no such part", what)
+	}
+	fmt.Print(report)
+	return err
 }
 
-// variants are the chain, the same of another build, the chain without
-// vpc-snat, and upstream's plugins with as much to do: a veth pair, an address
-// and routes, without and with source NAT.
-func variants(list *libcni.NetworkConfigList, bin, before, state string) ([]variant, error) {
-	path := func(dirs ...string) *libcni.CNIConfig {
-		return libcni.NewCNIConfig(append(dirs, bin, filepath.Join(bin, "cni")), nil)
+// parts runs those that are named, or all, and writes a section of each. One
+// that fails keeps the others from nothing.
+func parts(ctx context.Context, o options, only string) error {
+	type part struct {
+		name, title string
+		run         func(context.Context, options, *performance.Run) (string, error)
 	}
-	without := *list
-	without.Plugins = nil
-	var names []string
-	for _, p := range list.Plugins {
-		names = append(names, p.Network.Type)
-		if p.Network.Type != "vpc-snat" {
-			without.Plugins = append(without.Plugins, p)
+	all := []part{
+		{"chain", performance.Chain, runChain},
+	}
+	wanted := map[string]bool{}
+	for name := range strings.SplitSeq(only, ",") {
+		if only != "" && !slices.ContainsFunc(all, func(p part) bool { return p.name == name }) {
+			return fmt.Errorf("-only %q: there is no part %q", only, name)
 		}
+		wanted[name] = true
 	}
-	all := []variant{{strings.Join(names, ", "), list, path(), len(list.Plugins)}}
-	if before != "" {
-		all = append(all, variant{"the same, before", list, path(before), len(list.Plugins)})
-	}
-	if len(without.Plugins) < len(list.Plugins) {
-		all = append(all, variant{"without vpc-snat", &without, path(), len(without.Plugins)})
-	}
-	for i, masq := range []bool{false, true} {
-		raw := fmt.Sprintf(`{"cniVersion":"1.0.0","name":"upstream%d","plugins":[{"type":"ptp","ipMasq":%v,"ipam":{"type":"host-local","subnet":"10.%d.0.0/16","dataDir":%q}}]}`, i, masq, 98+i, state)
-		upstream, err := libcni.NetworkConfFromBytes([]byte(raw))
+	var errs []error
+	for _, p := range all {
+		if only != "" && !wanted[p.name] || ctx.Err() != nil {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, "bench:", p.name)
+		made := performance.Begin(o.commit)
+		body, err := p.run(ctx, o, made)
+		if err == nil {
+			err = performance.Put(o.out, performance.Section{Title: p.title, Made: made.String(), Body: body})
+		}
 		if err != nil {
-			return nil, err
+			errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
 		}
-		name := "ptp, host-local"
-		if masq {
-			name += ", ipMasq"
-		}
-		all = append(all, variant{name, upstream, path(), 2})
 	}
-	return all, nil
+	return errors.Join(append(errs, ctx.Err())...)
 }

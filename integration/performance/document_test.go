@@ -22,7 +22,8 @@ func TestPut(t *testing.T) {
 			intro + "\n## ADD and DEL\n\n1\n\n### 8 at once\n\n2\n\n## Sizes of the programs\n\ntoday\n\nb\n",
 		},
 		{
-			"in order, the unknown last", "## Something\n\n0\n\n## A fleet of nodes\n\n1\n", Section{Chain, "today", "c\n\n"},
+			"in order, the unknown last", "## Something\n\n0\n\n## A fleet of nodes\n\n1\n",
+			Section{Chain, "today", "c\n\n"},
 			intro + "\n## ADD and DEL\n\ntoday\n\nc\n\n## A fleet of nodes\n\n1\n\n## Something\n\n0\n",
 		},
 	}
