@@ -131,7 +131,7 @@ func (x PoolAddress_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PoolAddress_State.Descriptor instead.
 func (PoolAddress_State) EnumDescriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{21, 0}
+	return file_ipam_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type Attachment struct {
@@ -1125,6 +1125,8 @@ type PoolBranch struct {
 	Attachment    *Attachment            `protobuf:"bytes,7,opt,name=attachment,proto3" json:"attachment,omitempty"`
 	Pod           *Pod                   `protobuf:"bytes,8,opt,name=pod,proto3" json:"pod,omitempty"`
 	Note          string                 `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
+	Since         int64                  `protobuf:"varint,10,opt,name=since,proto3" json:"since,omitempty"` // when the attachment got it, Unix seconds
+	Link          string                 `protobuf:"bytes,11,opt,name=link,proto3" json:"link,omitempty"`    // host veth of the attachment
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1222,6 +1224,20 @@ func (x *PoolBranch) GetNote() string {
 	return ""
 }
 
+func (x *PoolBranch) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *PoolBranch) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
 type PoolTotals struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Addresses     uint32                 `protobuf:"varint,1,opt,name=addresses,proto3" json:"addresses,omitempty"` // on all ENIs, primary addresses not counted
@@ -1302,6 +1318,7 @@ type PoolENI struct {
 	Note          string                 `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`    // why not ready or not used
 	Addresses     []*PoolAddress         `protobuf:"bytes,9,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	Prefixes      []*PoolPrefix          `protobuf:"bytes,10,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
+	Drain         *PoolDrain             `protobuf:"bytes,11,opt,name=drain,proto3" json:"drain,omitempty"` // present while no new pod goes here
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1406,6 +1423,73 @@ func (x *PoolENI) GetPrefixes() []*PoolPrefix {
 	return nil
 }
 
+func (x *PoolENI) GetDrain() *PoolDrain {
+	if x != nil {
+		return x.Drain
+	}
+	return nil
+}
+
+type PoolDrain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Since         int64                  `protobuf:"varint,1,opt,name=since,proto3" json:"since,omitempty"` // Unix seconds
+	Pods          uint32                 `protobuf:"varint,2,opt,name=pods,proto3" json:"pods,omitempty"`   // that it has still
+	Waits         string                 `protobuf:"bytes,3,opt,name=waits,proto3" json:"waits,omitempty"`  // for what
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoolDrain) Reset() {
+	*x = PoolDrain{}
+	mi := &file_ipam_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolDrain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolDrain) ProtoMessage() {}
+
+func (x *PoolDrain) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolDrain.ProtoReflect.Descriptor instead.
+func (*PoolDrain) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PoolDrain) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *PoolDrain) GetPods() uint32 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
+}
+
+func (x *PoolDrain) GetWaits() string {
+	if x != nil {
+		return x.Waits
+	}
+	return ""
+}
+
 // PoolPrefix is a delegated prefix; its addresses are among the ENI's.
 type PoolPrefix struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1419,7 +1503,7 @@ type PoolPrefix struct {
 
 func (x *PoolPrefix) Reset() {
 	*x = PoolPrefix{}
-	mi := &file_ipam_proto_msgTypes[20]
+	mi := &file_ipam_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1515,7 @@ func (x *PoolPrefix) String() string {
 func (*PoolPrefix) ProtoMessage() {}
 
 func (x *PoolPrefix) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[20]
+	mi := &file_ipam_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1528,7 @@ func (x *PoolPrefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolPrefix.ProtoReflect.Descriptor instead.
 func (*PoolPrefix) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{20}
+	return file_ipam_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PoolPrefix) GetPrefix() string {
@@ -1481,14 +1565,16 @@ type PoolAddress struct {
 	State         PoolAddress_State      `protobuf:"varint,2,opt,name=state,proto3,enum=vpcchain.ipam.v1.PoolAddress_State" json:"state,omitempty"`
 	Attachment    *Attachment            `protobuf:"bytes,3,opt,name=attachment,proto3" json:"attachment,omitempty"`
 	Pod           *Pod                   `protobuf:"bytes,4,opt,name=pod,proto3" json:"pod,omitempty"`
-	Note          string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"` // why it is in doubt, also of a used one
+	Note          string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`    // why it is in doubt, also of a used one
+	Since         int64                  `protobuf:"varint,6,opt,name=since,proto3" json:"since,omitempty"` // when the attachment got it, Unix seconds
+	Link          string                 `protobuf:"bytes,7,opt,name=link,proto3" json:"link,omitempty"`    // host veth of the attachment
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PoolAddress) Reset() {
 	*x = PoolAddress{}
-	mi := &file_ipam_proto_msgTypes[21]
+	mi := &file_ipam_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1586,7 @@ func (x *PoolAddress) String() string {
 func (*PoolAddress) ProtoMessage() {}
 
 func (x *PoolAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[21]
+	mi := &file_ipam_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1599,7 @@ func (x *PoolAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolAddress.ProtoReflect.Descriptor instead.
 func (*PoolAddress) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{21}
+	return file_ipam_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PoolAddress) GetAddress() string {
@@ -1551,6 +1637,20 @@ func (x *PoolAddress) GetNote() string {
 	return ""
 }
 
+func (x *PoolAddress) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *PoolAddress) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
 type SnatRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1559,7 +1659,7 @@ type SnatRequest struct {
 
 func (x *SnatRequest) Reset() {
 	*x = SnatRequest{}
-	mi := &file_ipam_proto_msgTypes[22]
+	mi := &file_ipam_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1671,7 @@ func (x *SnatRequest) String() string {
 func (*SnatRequest) ProtoMessage() {}
 
 func (x *SnatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[22]
+	mi := &file_ipam_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1684,7 @@ func (x *SnatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnatRequest.ProtoReflect.Descriptor instead.
 func (*SnatRequest) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{22}
+	return file_ipam_proto_rawDescGZIP(), []int{23}
 }
 
 type SnatReply struct {
@@ -1599,7 +1699,7 @@ type SnatReply struct {
 
 func (x *SnatReply) Reset() {
 	*x = SnatReply{}
-	mi := &file_ipam_proto_msgTypes[23]
+	mi := &file_ipam_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1711,7 @@ func (x *SnatReply) String() string {
 func (*SnatReply) ProtoMessage() {}
 
 func (x *SnatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[23]
+	mi := &file_ipam_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1724,7 @@ func (x *SnatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnatReply.ProtoReflect.Descriptor instead.
 func (*SnatReply) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{23}
+	return file_ipam_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SnatReply) GetNetwork() string {
@@ -1655,6 +1755,756 @@ func (x *SnatReply) GetTrouble() string {
 	return ""
 }
 
+type NodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeRequest) Reset() {
+	*x = NodeRequest{}
+	mi := &file_ipam_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeRequest) ProtoMessage() {}
+
+func (x *NodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeRequest.ProtoReflect.Descriptor instead.
+func (*NodeRequest) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{25}
+}
+
+type NodeReply struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Instance string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"` // i-0123…
+	Type     string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Zone     string                 `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`
+	Vpc      string                 `protobuf:"bytes,4,opt,name=vpc,proto3" json:"vpc,omitempty"`
+	Primary  string                 `protobuf:"bytes,5,opt,name=primary,proto3" json:"primary,omitempty"` // address
+	Limits   *NodeLimits            `protobuf:"bytes,6,opt,name=limits,proto3" json:"limits,omitempty"`
+	Mode     *NodeMode              `protobuf:"bytes,7,opt,name=mode,proto3" json:"mode,omitempty"`
+	Targets  *NodeTargets           `protobuf:"bytes,8,opt,name=targets,proto3" json:"targets,omitempty"`
+	Goal     *NodeGoal              `protobuf:"bytes,9,opt,name=goal,proto3" json:"goal,omitempty"`
+	// Why the loop does not do more than its plan says just now, in words; empty
+	// while nothing holds it.
+	Hold          string       `protobuf:"bytes,10,opt,name=hold,proto3" json:"hold,omitempty"`
+	HoldMs        int64        `protobuf:"varint,11,opt,name=hold_ms,json=holdMs,proto3" json:"hold_ms,omitempty"` // how long that lasts at most; 0: not known
+	Status        *StatusReply `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeReply) Reset() {
+	*x = NodeReply{}
+	mi := &file_ipam_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeReply) ProtoMessage() {}
+
+func (x *NodeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeReply.ProtoReflect.Descriptor instead.
+func (*NodeReply) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *NodeReply) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *NodeReply) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *NodeReply) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *NodeReply) GetVpc() string {
+	if x != nil {
+		return x.Vpc
+	}
+	return ""
+}
+
+func (x *NodeReply) GetPrimary() string {
+	if x != nil {
+		return x.Primary
+	}
+	return ""
+}
+
+func (x *NodeReply) GetLimits() *NodeLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *NodeReply) GetMode() *NodeMode {
+	if x != nil {
+		return x.Mode
+	}
+	return nil
+}
+
+func (x *NodeReply) GetTargets() *NodeTargets {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+func (x *NodeReply) GetGoal() *NodeGoal {
+	if x != nil {
+		return x.Goal
+	}
+	return nil
+}
+
+func (x *NodeReply) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
+}
+
+func (x *NodeReply) GetHoldMs() int64 {
+	if x != nil {
+		return x.HoldMs
+	}
+	return 0
+}
+
+func (x *NodeReply) GetStatus() *StatusReply {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+type NodeLimits struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Enis          uint32                 `protobuf:"varint,1,opt,name=enis,proto3" json:"enis,omitempty"`                                 // on network card 0
+	Ipv4PerEni    uint32                 `protobuf:"varint,2,opt,name=ipv4_per_eni,json=ipv4PerEni,proto3" json:"ipv4_per_eni,omitempty"` // the primary address included
+	Hypervisor    string                 `protobuf:"bytes,3,opt,name=hypervisor,proto3" json:"hypervisor,omitempty"`                      // empty: bare metal
+	Branches      uint32                 `protobuf:"varint,4,opt,name=branches,proto3" json:"branches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeLimits) Reset() {
+	*x = NodeLimits{}
+	mi := &file_ipam_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeLimits) ProtoMessage() {}
+
+func (x *NodeLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeLimits.ProtoReflect.Descriptor instead.
+func (*NodeLimits) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *NodeLimits) GetEnis() uint32 {
+	if x != nil {
+		return x.Enis
+	}
+	return 0
+}
+
+func (x *NodeLimits) GetIpv4PerEni() uint32 {
+	if x != nil {
+		return x.Ipv4PerEni
+	}
+	return 0
+}
+
+func (x *NodeLimits) GetHypervisor() string {
+	if x != nil {
+		return x.Hypervisor
+	}
+	return ""
+}
+
+func (x *NodeLimits) GetBranches() uint32 {
+	if x != nil {
+		return x.Branches
+	}
+	return 0
+}
+
+type NodeMode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefixes      bool                   `protobuf:"varint,1,opt,name=prefixes,proto3" json:"prefixes,omitempty"`           // the pool grows by /28 prefixes
+	Custom        bool                   `protobuf:"varint,2,opt,name=custom,proto3" json:"custom,omitempty"`               // custom networking: no pod on the primary ENI
+	PodEni        bool                   `protobuf:"varint,3,opt,name=pod_eni,json=podEni,proto3" json:"pod_eni,omitempty"` // gives branch ENIs
+	Enforcing     string                 `protobuf:"bytes,4,opt,name=enforcing,proto3" json:"enforcing,omitempty"`          // strict, standard; of branch ENIs
+	Cordoned      bool                   `protobuf:"varint,5,opt,name=cordoned,proto3" json:"cordoned,omitempty"`           // keeps nothing ready
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeMode) Reset() {
+	*x = NodeMode{}
+	mi := &file_ipam_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeMode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeMode) ProtoMessage() {}
+
+func (x *NodeMode) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeMode.ProtoReflect.Descriptor instead.
+func (*NodeMode) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *NodeMode) GetPrefixes() bool {
+	if x != nil {
+		return x.Prefixes
+	}
+	return false
+}
+
+func (x *NodeMode) GetCustom() bool {
+	if x != nil {
+		return x.Custom
+	}
+	return false
+}
+
+func (x *NodeMode) GetPodEni() bool {
+	if x != nil {
+		return x.PodEni
+	}
+	return false
+}
+
+func (x *NodeMode) GetEnforcing() string {
+	if x != nil {
+		return x.Enforcing
+	}
+	return ""
+}
+
+func (x *NodeMode) GetCordoned() bool {
+	if x != nil {
+		return x.Cordoned
+	}
+	return false
+}
+
+type NodeTargets struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WarmEni       uint32                 `protobuf:"varint,1,opt,name=warm_eni,json=warmEni,proto3" json:"warm_eni,omitempty"`
+	WarmPrefix    uint32                 `protobuf:"varint,2,opt,name=warm_prefix,json=warmPrefix,proto3" json:"warm_prefix,omitempty"`
+	WarmIp        uint32                 `protobuf:"varint,3,opt,name=warm_ip,json=warmIp,proto3" json:"warm_ip,omitempty"`
+	MinimumIp     uint32                 `protobuf:"varint,4,opt,name=minimum_ip,json=minimumIp,proto3" json:"minimum_ip,omitempty"`
+	MaxEni        uint32                 `protobuf:"varint,5,opt,name=max_eni,json=maxEni,proto3" json:"max_eni,omitempty"`
+	MaxPods       uint32                 `protobuf:"varint,6,opt,name=max_pods,json=maxPods,proto3" json:"max_pods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeTargets) Reset() {
+	*x = NodeTargets{}
+	mi := &file_ipam_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeTargets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeTargets) ProtoMessage() {}
+
+func (x *NodeTargets) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeTargets.ProtoReflect.Descriptor instead.
+func (*NodeTargets) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *NodeTargets) GetWarmEni() uint32 {
+	if x != nil {
+		return x.WarmEni
+	}
+	return 0
+}
+
+func (x *NodeTargets) GetWarmPrefix() uint32 {
+	if x != nil {
+		return x.WarmPrefix
+	}
+	return 0
+}
+
+func (x *NodeTargets) GetWarmIp() uint32 {
+	if x != nil {
+		return x.WarmIp
+	}
+	return 0
+}
+
+func (x *NodeTargets) GetMinimumIp() uint32 {
+	if x != nil {
+		return x.MinimumIp
+	}
+	return 0
+}
+
+func (x *NodeTargets) GetMaxEni() uint32 {
+	if x != nil {
+		return x.MaxEni
+	}
+	return 0
+}
+
+func (x *NodeTargets) GetMaxPods() uint32 {
+	if x != nil {
+		return x.MaxPods
+	}
+	return 0
+}
+
+type NodeGoal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Wanted        uint32                 `protobuf:"varint,1,opt,name=wanted,proto3" json:"wanted,omitempty"`  // addresses that the pool is to have, those in use included
+	Has           uint32                 `protobuf:"varint,2,opt,name=has,proto3" json:"has,omitempty"`        // those that are being made included
+	Setting       string                 `protobuf:"bytes,3,opt,name=setting,proto3" json:"setting,omitempty"` // that decides: WARM_IP_TARGET, …; empty: none does
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`       // the sum, in words
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeGoal) Reset() {
+	*x = NodeGoal{}
+	mi := &file_ipam_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeGoal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeGoal) ProtoMessage() {}
+
+func (x *NodeGoal) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeGoal.ProtoReflect.Descriptor instead.
+func (*NodeGoal) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *NodeGoal) GetWanted() uint32 {
+	if x != nil {
+		return x.Wanted
+	}
+	return 0
+}
+
+func (x *NodeGoal) GetHas() uint32 {
+	if x != nil {
+		return x.Has
+	}
+	return 0
+}
+
+func (x *NodeGoal) GetSetting() string {
+	if x != nil {
+		return x.Setting
+	}
+	return ""
+}
+
+func (x *NodeGoal) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type SweepRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DryRun        bool                   `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepRequest) Reset() {
+	*x = SweepRequest{}
+	mi := &file_ipam_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepRequest) ProtoMessage() {}
+
+func (x *SweepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepRequest.ProtoReflect.Descriptor instead.
+func (*SweepRequest) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SweepRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type SweepReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Released      []*SweepItem           `protobuf:"bytes,1,rep,name=released,proto3" json:"released,omitempty"` // with dry_run, those that would be
+	Kept          []*SweepItem           `protobuf:"bytes,2,rep,name=kept,proto3" json:"kept,omitempty"`         // without an interface in the kernel, and why they stay
+	Alive         uint32                 `protobuf:"varint,3,opt,name=alive,proto3" json:"alive,omitempty"`      // that have one
+	Runtime       bool                   `protobuf:"varint,4,opt,name=runtime,proto3" json:"runtime,omitempty"`  // the runtime was asked
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepReply) Reset() {
+	*x = SweepReply{}
+	mi := &file_ipam_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepReply) ProtoMessage() {}
+
+func (x *SweepReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepReply.ProtoReflect.Descriptor instead.
+func (*SweepReply) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *SweepReply) GetReleased() []*SweepItem {
+	if x != nil {
+		return x.Released
+	}
+	return nil
+}
+
+func (x *SweepReply) GetKept() []*SweepItem {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *SweepReply) GetAlive() uint32 {
+	if x != nil {
+		return x.Alive
+	}
+	return 0
+}
+
+func (x *SweepReply) GetRuntime() bool {
+	if x != nil {
+		return x.Runtime
+	}
+	return false
+}
+
+type SweepItem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attachment    *Attachment            `protobuf:"bytes,1,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	Pod           *Pod                   `protobuf:"bytes,2,opt,name=pod,proto3" json:"pod,omitempty"`
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepItem) Reset() {
+	*x = SweepItem{}
+	mi := &file_ipam_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepItem) ProtoMessage() {}
+
+func (x *SweepItem) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepItem.ProtoReflect.Descriptor instead.
+func (*SweepItem) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SweepItem) GetAttachment() *Attachment {
+	if x != nil {
+		return x.Attachment
+	}
+	return nil
+}
+
+func (x *SweepItem) GetPod() *Pod {
+	if x != nil {
+		return x.Pod
+	}
+	return nil
+}
+
+func (x *SweepItem) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *SweepItem) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+type DrainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Eni           string                 `protobuf:"bytes,1,opt,name=eni,proto3" json:"eni,omitempty"`
+	Cancel        bool                   `protobuf:"varint,2,opt,name=cancel,proto3" json:"cancel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainRequest) Reset() {
+	*x = DrainRequest{}
+	mi := &file_ipam_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainRequest) ProtoMessage() {}
+
+func (x *DrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
+func (*DrainRequest) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *DrainRequest) GetEni() string {
+	if x != nil {
+		return x.Eni
+	}
+	return ""
+}
+
+func (x *DrainRequest) GetCancel() bool {
+	if x != nil {
+		return x.Cancel
+	}
+	return false
+}
+
+type DrainReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Draining      bool                   `protobuf:"varint,1,opt,name=draining,proto3" json:"draining,omitempty"`
+	Drain         *PoolDrain             `protobuf:"bytes,2,opt,name=drain,proto3" json:"drain,omitempty"` // while it is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainReply) Reset() {
+	*x = DrainReply{}
+	mi := &file_ipam_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainReply) ProtoMessage() {}
+
+func (x *DrainReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ipam_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainReply.ProtoReflect.Descriptor instead.
+func (*DrainReply) Descriptor() ([]byte, []int) {
+	return file_ipam_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *DrainReply) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+func (x *DrainReply) GetDrain() *PoolDrain {
+	if x != nil {
+		return x.Drain
+	}
+	return nil
+}
+
 type KubeReport struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Node       *KubeNode              `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`                               // absent: not known now, and the last one holds
@@ -1669,7 +2519,7 @@ type KubeReport struct {
 
 func (x *KubeReport) Reset() {
 	*x = KubeReport{}
-	mi := &file_ipam_proto_msgTypes[24]
+	mi := &file_ipam_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1681,7 +2531,7 @@ func (x *KubeReport) String() string {
 func (*KubeReport) ProtoMessage() {}
 
 func (x *KubeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[24]
+	mi := &file_ipam_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1694,7 +2544,7 @@ func (x *KubeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KubeReport.ProtoReflect.Descriptor instead.
 func (*KubeReport) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{24}
+	return file_ipam_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *KubeReport) GetNode() *KubeNode {
@@ -1736,7 +2586,7 @@ type KubeNode struct {
 
 func (x *KubeNode) Reset() {
 	*x = KubeNode{}
-	mi := &file_ipam_proto_msgTypes[25]
+	mi := &file_ipam_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +2598,7 @@ func (x *KubeNode) String() string {
 func (*KubeNode) ProtoMessage() {}
 
 func (x *KubeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[25]
+	mi := &file_ipam_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +2611,7 @@ func (x *KubeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KubeNode.ProtoReflect.Descriptor instead.
 func (*KubeNode) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{25}
+	return file_ipam_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *KubeNode) GetLabels() map[string]string {
@@ -1796,7 +2646,7 @@ type KubeTaint struct {
 
 func (x *KubeTaint) Reset() {
 	*x = KubeTaint{}
-	mi := &file_ipam_proto_msgTypes[26]
+	mi := &file_ipam_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +2658,7 @@ func (x *KubeTaint) String() string {
 func (*KubeTaint) ProtoMessage() {}
 
 func (x *KubeTaint) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[26]
+	mi := &file_ipam_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +2671,7 @@ func (x *KubeTaint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KubeTaint.ProtoReflect.Descriptor instead.
 func (*KubeTaint) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{26}
+	return file_ipam_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KubeTaint) GetKey() string {
@@ -1854,7 +2704,7 @@ type KubeENIConfigs struct {
 
 func (x *KubeENIConfigs) Reset() {
 	*x = KubeENIConfigs{}
-	mi := &file_ipam_proto_msgTypes[27]
+	mi := &file_ipam_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +2716,7 @@ func (x *KubeENIConfigs) String() string {
 func (*KubeENIConfigs) ProtoMessage() {}
 
 func (x *KubeENIConfigs) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[27]
+	mi := &file_ipam_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +2729,7 @@ func (x *KubeENIConfigs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KubeENIConfigs.ProtoReflect.Descriptor instead.
 func (*KubeENIConfigs) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{27}
+	return file_ipam_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *KubeENIConfigs) GetList() []*KubeENIConfig {
@@ -1899,7 +2749,7 @@ type KubeENIConfig struct {
 
 func (x *KubeENIConfig) Reset() {
 	*x = KubeENIConfig{}
-	mi := &file_ipam_proto_msgTypes[28]
+	mi := &file_ipam_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2761,7 @@ func (x *KubeENIConfig) String() string {
 func (*KubeENIConfig) ProtoMessage() {}
 
 func (x *KubeENIConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[28]
+	mi := &file_ipam_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2774,7 @@ func (x *KubeENIConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KubeENIConfig.ProtoReflect.Descriptor instead.
 func (*KubeENIConfig) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{28}
+	return file_ipam_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *KubeENIConfig) GetName() string {
@@ -1953,7 +2803,7 @@ type KubeHeard struct {
 
 func (x *KubeHeard) Reset() {
 	*x = KubeHeard{}
-	mi := &file_ipam_proto_msgTypes[29]
+	mi := &file_ipam_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2815,7 @@ func (x *KubeHeard) String() string {
 func (*KubeHeard) ProtoMessage() {}
 
 func (x *KubeHeard) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[29]
+	mi := &file_ipam_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2828,7 @@ func (x *KubeHeard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KubeHeard.ProtoReflect.Descriptor instead.
 func (*KubeHeard) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{29}
+	return file_ipam_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *KubeHeard) GetLife() string {
@@ -2009,7 +2859,7 @@ type KubeReply struct {
 
 func (x *KubeReply) Reset() {
 	*x = KubeReply{}
-	mi := &file_ipam_proto_msgTypes[30]
+	mi := &file_ipam_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2871,7 @@ func (x *KubeReply) String() string {
 func (*KubeReply) ProtoMessage() {}
 
 func (x *KubeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[30]
+	mi := &file_ipam_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2884,7 @@ func (x *KubeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KubeReply.ProtoReflect.Descriptor instead.
 func (*KubeReply) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{30}
+	return file_ipam_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *KubeReply) GetBranches() *KubeBranches {
@@ -2074,7 +2924,7 @@ type KubeBranches struct {
 
 func (x *KubeBranches) Reset() {
 	*x = KubeBranches{}
-	mi := &file_ipam_proto_msgTypes[31]
+	mi := &file_ipam_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2936,7 @@ func (x *KubeBranches) String() string {
 func (*KubeBranches) ProtoMessage() {}
 
 func (x *KubeBranches) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[31]
+	mi := &file_ipam_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2949,7 @@ func (x *KubeBranches) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KubeBranches.ProtoReflect.Descriptor instead.
 func (*KubeBranches) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{31}
+	return file_ipam_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *KubeBranches) GetLimit() uint32 {
@@ -2120,7 +2970,7 @@ type KubeFailure struct {
 
 func (x *KubeFailure) Reset() {
 	*x = KubeFailure{}
-	mi := &file_ipam_proto_msgTypes[32]
+	mi := &file_ipam_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2132,7 +2982,7 @@ func (x *KubeFailure) String() string {
 func (*KubeFailure) ProtoMessage() {}
 
 func (x *KubeFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_ipam_proto_msgTypes[32]
+	mi := &file_ipam_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2145,7 +2995,7 @@ func (x *KubeFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KubeFailure.ProtoReflect.Descriptor instead.
 func (*KubeFailure) Descriptor() ([]byte, []int) {
-	return file_ipam_proto_rawDescGZIP(), []int{32}
+	return file_ipam_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *KubeFailure) GetPod() *Pod {
@@ -2252,7 +3102,7 @@ const file_ipam_proto_rawDesc = "" +
 	"\x04note\x18\x03 \x01(\tR\x04note\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x18\n" +
 	"\awaiters\x18\x05 \x01(\rR\awaiters\x128\n" +
-	"\bbranches\x18\x06 \x03(\v2\x1c.vpcchain.ipam.v1.PoolBranchR\bbranches\"\xb7\x02\n" +
+	"\bbranches\x18\x06 \x03(\v2\x1c.vpcchain.ipam.v1.PoolBranchR\bbranches\"\xe1\x02\n" +
 	"\n" +
 	"PoolBranch\x120\n" +
 	"\x06branch\x18\x01 \x01(\v2\x18.vpcchain.ipam.v1.BranchR\x06branch\x12\x18\n" +
@@ -2265,13 +3115,16 @@ const file_ipam_proto_rawDesc = "" +
 	"attachment\x18\a \x01(\v2\x1c.vpcchain.ipam.v1.AttachmentR\n" +
 	"attachment\x12'\n" +
 	"\x03pod\x18\b \x01(\v2\x15.vpcchain.ipam.v1.PodR\x03pod\x12\x12\n" +
-	"\x04note\x18\t \x01(\tR\x04note\"v\n" +
+	"\x04note\x18\t \x01(\tR\x04note\x12\x14\n" +
+	"\x05since\x18\n" +
+	" \x01(\x03R\x05since\x12\x12\n" +
+	"\x04link\x18\v \x01(\tR\x04link\"v\n" +
 	"\n" +
 	"PoolTotals\x12\x1c\n" +
 	"\taddresses\x18\x01 \x01(\rR\taddresses\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\rR\x04used\x12\x18\n" +
 	"\acooling\x18\x03 \x01(\rR\acooling\x12\x1c\n" +
-	"\tavailable\x18\x04 \x01(\rR\tavailable\"\xcc\x02\n" +
+	"\tavailable\x18\x04 \x01(\rR\tavailable\"\xff\x02\n" +
 	"\aPoolENI\x12'\n" +
 	"\x03eni\x18\x01 \x01(\v2\x15.vpcchain.ipam.v1.ENIR\x03eni\x12\x18\n" +
 	"\aprimary\x18\x02 \x01(\tR\aprimary\x12\x1b\n" +
@@ -2283,13 +3136,18 @@ const file_ipam_proto_rawDesc = "" +
 	"\x04note\x18\b \x01(\tR\x04note\x12;\n" +
 	"\taddresses\x18\t \x03(\v2\x1d.vpcchain.ipam.v1.PoolAddressR\taddresses\x128\n" +
 	"\bprefixes\x18\n" +
-	" \x03(\v2\x1c.vpcchain.ipam.v1.PoolPrefixR\bprefixes\"p\n" +
+	" \x03(\v2\x1c.vpcchain.ipam.v1.PoolPrefixR\bprefixes\x121\n" +
+	"\x05drain\x18\v \x01(\v2\x1b.vpcchain.ipam.v1.PoolDrainR\x05drain\"K\n" +
+	"\tPoolDrain\x12\x14\n" +
+	"\x05since\x18\x01 \x01(\x03R\x05since\x12\x12\n" +
+	"\x04pods\x18\x02 \x01(\rR\x04pods\x12\x14\n" +
+	"\x05waits\x18\x03 \x01(\tR\x05waits\"p\n" +
 	"\n" +
 	"PoolPrefix\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\rR\x04used\x12\x18\n" +
 	"\acooling\x18\x03 \x01(\rR\acooling\x12\x1c\n" +
-	"\tavailable\x18\x04 \x01(\rR\tavailable\"\xd8\x02\n" +
+	"\tavailable\x18\x04 \x01(\rR\tavailable\"\x82\x03\n" +
 	"\vPoolAddress\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x129\n" +
 	"\x05state\x18\x02 \x01(\x0e2#.vpcchain.ipam.v1.PoolAddress.StateR\x05state\x12<\n" +
@@ -2297,7 +3155,9 @@ const file_ipam_proto_rawDesc = "" +
 	"attachment\x18\x03 \x01(\v2\x1c.vpcchain.ipam.v1.AttachmentR\n" +
 	"attachment\x12'\n" +
 	"\x03pod\x18\x04 \x01(\v2\x15.vpcchain.ipam.v1.PodR\x03pod\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\"y\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\x12\x14\n" +
+	"\x05since\x18\x06 \x01(\x03R\x05since\x12\x12\n" +
+	"\x04link\x18\a \x01(\tR\x04link\"y\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2315,7 +3175,73 @@ const file_ipam_proto_rawDesc = "" +
 	"\atrouble\x18\x04 \x01(\tR\atrouble\x1a;\n" +
 	"\rSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe3\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\r\n" +
+	"\vNodeRequest\"\xae\x03\n" +
+	"\tNodeReply\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
+	"\x04zone\x18\x03 \x01(\tR\x04zone\x12\x10\n" +
+	"\x03vpc\x18\x04 \x01(\tR\x03vpc\x12\x18\n" +
+	"\aprimary\x18\x05 \x01(\tR\aprimary\x124\n" +
+	"\x06limits\x18\x06 \x01(\v2\x1c.vpcchain.ipam.v1.NodeLimitsR\x06limits\x12.\n" +
+	"\x04mode\x18\a \x01(\v2\x1a.vpcchain.ipam.v1.NodeModeR\x04mode\x127\n" +
+	"\atargets\x18\b \x01(\v2\x1d.vpcchain.ipam.v1.NodeTargetsR\atargets\x12.\n" +
+	"\x04goal\x18\t \x01(\v2\x1a.vpcchain.ipam.v1.NodeGoalR\x04goal\x12\x12\n" +
+	"\x04hold\x18\n" +
+	" \x01(\tR\x04hold\x12\x17\n" +
+	"\ahold_ms\x18\v \x01(\x03R\x06holdMs\x125\n" +
+	"\x06status\x18\f \x01(\v2\x1d.vpcchain.ipam.v1.StatusReplyR\x06status\"~\n" +
+	"\n" +
+	"NodeLimits\x12\x12\n" +
+	"\x04enis\x18\x01 \x01(\rR\x04enis\x12 \n" +
+	"\fipv4_per_eni\x18\x02 \x01(\rR\n" +
+	"ipv4PerEni\x12\x1e\n" +
+	"\n" +
+	"hypervisor\x18\x03 \x01(\tR\n" +
+	"hypervisor\x12\x1a\n" +
+	"\bbranches\x18\x04 \x01(\rR\bbranches\"\x91\x01\n" +
+	"\bNodeMode\x12\x1a\n" +
+	"\bprefixes\x18\x01 \x01(\bR\bprefixes\x12\x16\n" +
+	"\x06custom\x18\x02 \x01(\bR\x06custom\x12\x17\n" +
+	"\apod_eni\x18\x03 \x01(\bR\x06podEni\x12\x1c\n" +
+	"\tenforcing\x18\x04 \x01(\tR\tenforcing\x12\x1a\n" +
+	"\bcordoned\x18\x05 \x01(\bR\bcordoned\"\xb5\x01\n" +
+	"\vNodeTargets\x12\x19\n" +
+	"\bwarm_eni\x18\x01 \x01(\rR\awarmEni\x12\x1f\n" +
+	"\vwarm_prefix\x18\x02 \x01(\rR\n" +
+	"warmPrefix\x12\x17\n" +
+	"\awarm_ip\x18\x03 \x01(\rR\x06warmIp\x12\x1d\n" +
+	"\n" +
+	"minimum_ip\x18\x04 \x01(\rR\tminimumIp\x12\x17\n" +
+	"\amax_eni\x18\x05 \x01(\rR\x06maxEni\x12\x19\n" +
+	"\bmax_pods\x18\x06 \x01(\rR\amaxPods\"b\n" +
+	"\bNodeGoal\x12\x16\n" +
+	"\x06wanted\x18\x01 \x01(\rR\x06wanted\x12\x10\n" +
+	"\x03has\x18\x02 \x01(\rR\x03has\x12\x18\n" +
+	"\asetting\x18\x03 \x01(\tR\asetting\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"'\n" +
+	"\fSweepRequest\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\"\xa6\x01\n" +
+	"\n" +
+	"SweepReply\x127\n" +
+	"\breleased\x18\x01 \x03(\v2\x1b.vpcchain.ipam.v1.SweepItemR\breleased\x12/\n" +
+	"\x04kept\x18\x02 \x03(\v2\x1b.vpcchain.ipam.v1.SweepItemR\x04kept\x12\x14\n" +
+	"\x05alive\x18\x03 \x01(\rR\x05alive\x12\x18\n" +
+	"\aruntime\x18\x04 \x01(\bR\aruntime\"\x9e\x01\n" +
+	"\tSweepItem\x12<\n" +
+	"\n" +
+	"attachment\x18\x01 \x01(\v2\x1c.vpcchain.ipam.v1.AttachmentR\n" +
+	"attachment\x12'\n" +
+	"\x03pod\x18\x02 \x01(\v2\x15.vpcchain.ipam.v1.PodR\x03pod\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"8\n" +
+	"\fDrainRequest\x12\x10\n" +
+	"\x03eni\x18\x01 \x01(\tR\x03eni\x12\x16\n" +
+	"\x06cancel\x18\x02 \x01(\bR\x06cancel\"[\n" +
+	"\n" +
+	"DrainReply\x12\x1a\n" +
+	"\bdraining\x18\x01 \x01(\bR\bdraining\x121\n" +
+	"\x05drain\x18\x02 \x01(\v2\x1b.vpcchain.ipam.v1.PoolDrainR\x05drain\"\xe3\x01\n" +
 	"\n" +
 	"KubeReport\x12.\n" +
 	"\x04node\x18\x01 \x01(\v2\x1a.vpcchain.ipam.v1.KubeNodeR\x04node\x12A\n" +
@@ -2361,10 +3287,13 @@ const file_ipam_proto_rawDesc = "" +
 	"\aRelease\x12 .vpcchain.ipam.v1.ReleaseRequest\x1a\x1e.vpcchain.ipam.v1.ReleaseReply\x12E\n" +
 	"\x05Check\x12\x1e.vpcchain.ipam.v1.CheckRequest\x1a\x1c.vpcchain.ipam.v1.CheckReply\x12H\n" +
 	"\x06Status\x12\x1f.vpcchain.ipam.v1.StatusRequest\x1a\x1d.vpcchain.ipam.v1.StatusReply\x12K\n" +
-	"\aCollect\x12 .vpcchain.ipam.v1.CollectRequest\x1a\x1e.vpcchain.ipam.v1.CollectReply2\x8f\x01\n" +
+	"\aCollect\x12 .vpcchain.ipam.v1.CollectRequest\x1a\x1e.vpcchain.ipam.v1.CollectReply2\xe1\x02\n" +
 	"\x05Admin\x12B\n" +
 	"\x04Pool\x12\x1d.vpcchain.ipam.v1.PoolRequest\x1a\x1b.vpcchain.ipam.v1.PoolReply\x12B\n" +
-	"\x04Snat\x12\x1d.vpcchain.ipam.v1.SnatRequest\x1a\x1b.vpcchain.ipam.v1.SnatReply2K\n" +
+	"\x04Snat\x12\x1d.vpcchain.ipam.v1.SnatRequest\x1a\x1b.vpcchain.ipam.v1.SnatReply\x12B\n" +
+	"\x04Node\x12\x1d.vpcchain.ipam.v1.NodeRequest\x1a\x1b.vpcchain.ipam.v1.NodeReply\x12E\n" +
+	"\x05Sweep\x12\x1e.vpcchain.ipam.v1.SweepRequest\x1a\x1c.vpcchain.ipam.v1.SweepReply\x12E\n" +
+	"\x05Drain\x12\x1e.vpcchain.ipam.v1.DrainRequest\x1a\x1c.vpcchain.ipam.v1.DrainReply2K\n" +
 	"\x04Kube\x12C\n" +
 	"\x06Report\x12\x1c.vpcchain.ipam.v1.KubeReport\x1a\x1b.vpcchain.ipam.v1.KubeReplyB*Z(github.com/vpcchain/vpcchain/pkg/ipamapib\x06proto3"
 
@@ -2381,7 +3310,7 @@ func file_ipam_proto_rawDescGZIP() []byte {
 }
 
 var file_ipam_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_ipam_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_ipam_proto_goTypes = []any{
 	(StatusReply_State)(0), // 0: vpcchain.ipam.v1.StatusReply.State
 	(PoolAddress_State)(0), // 1: vpcchain.ipam.v1.PoolAddress.State
@@ -2405,28 +3334,40 @@ var file_ipam_proto_goTypes = []any{
 	(*PoolBranch)(nil),     // 19: vpcchain.ipam.v1.PoolBranch
 	(*PoolTotals)(nil),     // 20: vpcchain.ipam.v1.PoolTotals
 	(*PoolENI)(nil),        // 21: vpcchain.ipam.v1.PoolENI
-	(*PoolPrefix)(nil),     // 22: vpcchain.ipam.v1.PoolPrefix
-	(*PoolAddress)(nil),    // 23: vpcchain.ipam.v1.PoolAddress
-	(*SnatRequest)(nil),    // 24: vpcchain.ipam.v1.SnatRequest
-	(*SnatReply)(nil),      // 25: vpcchain.ipam.v1.SnatReply
-	(*KubeReport)(nil),     // 26: vpcchain.ipam.v1.KubeReport
-	(*KubeNode)(nil),       // 27: vpcchain.ipam.v1.KubeNode
-	(*KubeTaint)(nil),      // 28: vpcchain.ipam.v1.KubeTaint
-	(*KubeENIConfigs)(nil), // 29: vpcchain.ipam.v1.KubeENIConfigs
-	(*KubeENIConfig)(nil),  // 30: vpcchain.ipam.v1.KubeENIConfig
-	(*KubeHeard)(nil),      // 31: vpcchain.ipam.v1.KubeHeard
-	(*KubeReply)(nil),      // 32: vpcchain.ipam.v1.KubeReply
-	(*KubeBranches)(nil),   // 33: vpcchain.ipam.v1.KubeBranches
-	(*KubeFailure)(nil),    // 34: vpcchain.ipam.v1.KubeFailure
-	nil,                    // 35: vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
-	nil,                    // 36: vpcchain.ipam.v1.SnatReply.SettingsEntry
-	nil,                    // 37: vpcchain.ipam.v1.KubeNode.LabelsEntry
-	nil,                    // 38: vpcchain.ipam.v1.KubeNode.AnnotationsEntry
+	(*PoolDrain)(nil),      // 22: vpcchain.ipam.v1.PoolDrain
+	(*PoolPrefix)(nil),     // 23: vpcchain.ipam.v1.PoolPrefix
+	(*PoolAddress)(nil),    // 24: vpcchain.ipam.v1.PoolAddress
+	(*SnatRequest)(nil),    // 25: vpcchain.ipam.v1.SnatRequest
+	(*SnatReply)(nil),      // 26: vpcchain.ipam.v1.SnatReply
+	(*NodeRequest)(nil),    // 27: vpcchain.ipam.v1.NodeRequest
+	(*NodeReply)(nil),      // 28: vpcchain.ipam.v1.NodeReply
+	(*NodeLimits)(nil),     // 29: vpcchain.ipam.v1.NodeLimits
+	(*NodeMode)(nil),       // 30: vpcchain.ipam.v1.NodeMode
+	(*NodeTargets)(nil),    // 31: vpcchain.ipam.v1.NodeTargets
+	(*NodeGoal)(nil),       // 32: vpcchain.ipam.v1.NodeGoal
+	(*SweepRequest)(nil),   // 33: vpcchain.ipam.v1.SweepRequest
+	(*SweepReply)(nil),     // 34: vpcchain.ipam.v1.SweepReply
+	(*SweepItem)(nil),      // 35: vpcchain.ipam.v1.SweepItem
+	(*DrainRequest)(nil),   // 36: vpcchain.ipam.v1.DrainRequest
+	(*DrainReply)(nil),     // 37: vpcchain.ipam.v1.DrainReply
+	(*KubeReport)(nil),     // 38: vpcchain.ipam.v1.KubeReport
+	(*KubeNode)(nil),       // 39: vpcchain.ipam.v1.KubeNode
+	(*KubeTaint)(nil),      // 40: vpcchain.ipam.v1.KubeTaint
+	(*KubeENIConfigs)(nil), // 41: vpcchain.ipam.v1.KubeENIConfigs
+	(*KubeENIConfig)(nil),  // 42: vpcchain.ipam.v1.KubeENIConfig
+	(*KubeHeard)(nil),      // 43: vpcchain.ipam.v1.KubeHeard
+	(*KubeReply)(nil),      // 44: vpcchain.ipam.v1.KubeReply
+	(*KubeBranches)(nil),   // 45: vpcchain.ipam.v1.KubeBranches
+	(*KubeFailure)(nil),    // 46: vpcchain.ipam.v1.KubeFailure
+	nil,                    // 47: vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
+	nil,                    // 48: vpcchain.ipam.v1.SnatReply.SettingsEntry
+	nil,                    // 49: vpcchain.ipam.v1.KubeNode.LabelsEntry
+	nil,                    // 50: vpcchain.ipam.v1.KubeNode.AnnotationsEntry
 }
 var file_ipam_proto_depIdxs = []int32{
 	2,  // 0: vpcchain.ipam.v1.AssignRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
 	3,  // 1: vpcchain.ipam.v1.AssignRequest.pod:type_name -> vpcchain.ipam.v1.Pod
-	35, // 2: vpcchain.ipam.v1.AssignRequest.annotations:type_name -> vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
+	47, // 2: vpcchain.ipam.v1.AssignRequest.annotations:type_name -> vpcchain.ipam.v1.AssignRequest.AnnotationsEntry
 	7,  // 3: vpcchain.ipam.v1.AssignReply.eni:type_name -> vpcchain.ipam.v1.ENI
 	6,  // 4: vpcchain.ipam.v1.AssignReply.branch:type_name -> vpcchain.ipam.v1.Branch
 	2,  // 5: vpcchain.ipam.v1.ReleaseRequest.attachment:type_name -> vpcchain.ipam.v1.Attachment
@@ -2435,7 +3376,7 @@ var file_ipam_proto_depIdxs = []int32{
 	2,  // 8: vpcchain.ipam.v1.CollectRequest.valid:type_name -> vpcchain.ipam.v1.Attachment
 	21, // 9: vpcchain.ipam.v1.PoolReply.enis:type_name -> vpcchain.ipam.v1.PoolENI
 	20, // 10: vpcchain.ipam.v1.PoolReply.totals:type_name -> vpcchain.ipam.v1.PoolTotals
-	23, // 11: vpcchain.ipam.v1.PoolReply.lost:type_name -> vpcchain.ipam.v1.PoolAddress
+	24, // 11: vpcchain.ipam.v1.PoolReply.lost:type_name -> vpcchain.ipam.v1.PoolAddress
 	18, // 12: vpcchain.ipam.v1.PoolReply.trunk:type_name -> vpcchain.ipam.v1.PoolTrunk
 	7,  // 13: vpcchain.ipam.v1.PoolTrunk.eni:type_name -> vpcchain.ipam.v1.ENI
 	19, // 14: vpcchain.ipam.v1.PoolTrunk.branches:type_name -> vpcchain.ipam.v1.PoolBranch
@@ -2443,45 +3384,62 @@ var file_ipam_proto_depIdxs = []int32{
 	2,  // 16: vpcchain.ipam.v1.PoolBranch.attachment:type_name -> vpcchain.ipam.v1.Attachment
 	3,  // 17: vpcchain.ipam.v1.PoolBranch.pod:type_name -> vpcchain.ipam.v1.Pod
 	7,  // 18: vpcchain.ipam.v1.PoolENI.eni:type_name -> vpcchain.ipam.v1.ENI
-	23, // 19: vpcchain.ipam.v1.PoolENI.addresses:type_name -> vpcchain.ipam.v1.PoolAddress
-	22, // 20: vpcchain.ipam.v1.PoolENI.prefixes:type_name -> vpcchain.ipam.v1.PoolPrefix
-	1,  // 21: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
-	2,  // 22: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
-	3,  // 23: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
-	36, // 24: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
-	27, // 25: vpcchain.ipam.v1.KubeReport.node:type_name -> vpcchain.ipam.v1.KubeNode
-	29, // 26: vpcchain.ipam.v1.KubeReport.eni_configs:type_name -> vpcchain.ipam.v1.KubeENIConfigs
-	3,  // 27: vpcchain.ipam.v1.KubeReport.pending:type_name -> vpcchain.ipam.v1.Pod
-	31, // 28: vpcchain.ipam.v1.KubeReport.heard:type_name -> vpcchain.ipam.v1.KubeHeard
-	37, // 29: vpcchain.ipam.v1.KubeNode.labels:type_name -> vpcchain.ipam.v1.KubeNode.LabelsEntry
-	38, // 30: vpcchain.ipam.v1.KubeNode.annotations:type_name -> vpcchain.ipam.v1.KubeNode.AnnotationsEntry
-	28, // 31: vpcchain.ipam.v1.KubeNode.taints:type_name -> vpcchain.ipam.v1.KubeTaint
-	30, // 32: vpcchain.ipam.v1.KubeENIConfigs.list:type_name -> vpcchain.ipam.v1.KubeENIConfig
-	33, // 33: vpcchain.ipam.v1.KubeReply.branches:type_name -> vpcchain.ipam.v1.KubeBranches
-	34, // 34: vpcchain.ipam.v1.KubeReply.failures:type_name -> vpcchain.ipam.v1.KubeFailure
-	31, // 35: vpcchain.ipam.v1.KubeReply.heard:type_name -> vpcchain.ipam.v1.KubeHeard
-	3,  // 36: vpcchain.ipam.v1.KubeFailure.pod:type_name -> vpcchain.ipam.v1.Pod
-	4,  // 37: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
-	8,  // 38: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
-	10, // 39: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
-	12, // 40: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
-	14, // 41: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
-	16, // 42: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
-	24, // 43: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
-	26, // 44: vpcchain.ipam.v1.Kube.Report:input_type -> vpcchain.ipam.v1.KubeReport
-	5,  // 45: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
-	9,  // 46: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
-	11, // 47: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
-	13, // 48: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
-	15, // 49: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
-	17, // 50: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
-	25, // 51: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
-	32, // 52: vpcchain.ipam.v1.Kube.Report:output_type -> vpcchain.ipam.v1.KubeReply
-	45, // [45:53] is the sub-list for method output_type
-	37, // [37:45] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	24, // 19: vpcchain.ipam.v1.PoolENI.addresses:type_name -> vpcchain.ipam.v1.PoolAddress
+	23, // 20: vpcchain.ipam.v1.PoolENI.prefixes:type_name -> vpcchain.ipam.v1.PoolPrefix
+	22, // 21: vpcchain.ipam.v1.PoolENI.drain:type_name -> vpcchain.ipam.v1.PoolDrain
+	1,  // 22: vpcchain.ipam.v1.PoolAddress.state:type_name -> vpcchain.ipam.v1.PoolAddress.State
+	2,  // 23: vpcchain.ipam.v1.PoolAddress.attachment:type_name -> vpcchain.ipam.v1.Attachment
+	3,  // 24: vpcchain.ipam.v1.PoolAddress.pod:type_name -> vpcchain.ipam.v1.Pod
+	48, // 25: vpcchain.ipam.v1.SnatReply.settings:type_name -> vpcchain.ipam.v1.SnatReply.SettingsEntry
+	29, // 26: vpcchain.ipam.v1.NodeReply.limits:type_name -> vpcchain.ipam.v1.NodeLimits
+	30, // 27: vpcchain.ipam.v1.NodeReply.mode:type_name -> vpcchain.ipam.v1.NodeMode
+	31, // 28: vpcchain.ipam.v1.NodeReply.targets:type_name -> vpcchain.ipam.v1.NodeTargets
+	32, // 29: vpcchain.ipam.v1.NodeReply.goal:type_name -> vpcchain.ipam.v1.NodeGoal
+	13, // 30: vpcchain.ipam.v1.NodeReply.status:type_name -> vpcchain.ipam.v1.StatusReply
+	35, // 31: vpcchain.ipam.v1.SweepReply.released:type_name -> vpcchain.ipam.v1.SweepItem
+	35, // 32: vpcchain.ipam.v1.SweepReply.kept:type_name -> vpcchain.ipam.v1.SweepItem
+	2,  // 33: vpcchain.ipam.v1.SweepItem.attachment:type_name -> vpcchain.ipam.v1.Attachment
+	3,  // 34: vpcchain.ipam.v1.SweepItem.pod:type_name -> vpcchain.ipam.v1.Pod
+	22, // 35: vpcchain.ipam.v1.DrainReply.drain:type_name -> vpcchain.ipam.v1.PoolDrain
+	39, // 36: vpcchain.ipam.v1.KubeReport.node:type_name -> vpcchain.ipam.v1.KubeNode
+	41, // 37: vpcchain.ipam.v1.KubeReport.eni_configs:type_name -> vpcchain.ipam.v1.KubeENIConfigs
+	3,  // 38: vpcchain.ipam.v1.KubeReport.pending:type_name -> vpcchain.ipam.v1.Pod
+	43, // 39: vpcchain.ipam.v1.KubeReport.heard:type_name -> vpcchain.ipam.v1.KubeHeard
+	49, // 40: vpcchain.ipam.v1.KubeNode.labels:type_name -> vpcchain.ipam.v1.KubeNode.LabelsEntry
+	50, // 41: vpcchain.ipam.v1.KubeNode.annotations:type_name -> vpcchain.ipam.v1.KubeNode.AnnotationsEntry
+	40, // 42: vpcchain.ipam.v1.KubeNode.taints:type_name -> vpcchain.ipam.v1.KubeTaint
+	42, // 43: vpcchain.ipam.v1.KubeENIConfigs.list:type_name -> vpcchain.ipam.v1.KubeENIConfig
+	45, // 44: vpcchain.ipam.v1.KubeReply.branches:type_name -> vpcchain.ipam.v1.KubeBranches
+	46, // 45: vpcchain.ipam.v1.KubeReply.failures:type_name -> vpcchain.ipam.v1.KubeFailure
+	43, // 46: vpcchain.ipam.v1.KubeReply.heard:type_name -> vpcchain.ipam.v1.KubeHeard
+	3,  // 47: vpcchain.ipam.v1.KubeFailure.pod:type_name -> vpcchain.ipam.v1.Pod
+	4,  // 48: vpcchain.ipam.v1.IPAM.Assign:input_type -> vpcchain.ipam.v1.AssignRequest
+	8,  // 49: vpcchain.ipam.v1.IPAM.Release:input_type -> vpcchain.ipam.v1.ReleaseRequest
+	10, // 50: vpcchain.ipam.v1.IPAM.Check:input_type -> vpcchain.ipam.v1.CheckRequest
+	12, // 51: vpcchain.ipam.v1.IPAM.Status:input_type -> vpcchain.ipam.v1.StatusRequest
+	14, // 52: vpcchain.ipam.v1.IPAM.Collect:input_type -> vpcchain.ipam.v1.CollectRequest
+	16, // 53: vpcchain.ipam.v1.Admin.Pool:input_type -> vpcchain.ipam.v1.PoolRequest
+	25, // 54: vpcchain.ipam.v1.Admin.Snat:input_type -> vpcchain.ipam.v1.SnatRequest
+	27, // 55: vpcchain.ipam.v1.Admin.Node:input_type -> vpcchain.ipam.v1.NodeRequest
+	33, // 56: vpcchain.ipam.v1.Admin.Sweep:input_type -> vpcchain.ipam.v1.SweepRequest
+	36, // 57: vpcchain.ipam.v1.Admin.Drain:input_type -> vpcchain.ipam.v1.DrainRequest
+	38, // 58: vpcchain.ipam.v1.Kube.Report:input_type -> vpcchain.ipam.v1.KubeReport
+	5,  // 59: vpcchain.ipam.v1.IPAM.Assign:output_type -> vpcchain.ipam.v1.AssignReply
+	9,  // 60: vpcchain.ipam.v1.IPAM.Release:output_type -> vpcchain.ipam.v1.ReleaseReply
+	11, // 61: vpcchain.ipam.v1.IPAM.Check:output_type -> vpcchain.ipam.v1.CheckReply
+	13, // 62: vpcchain.ipam.v1.IPAM.Status:output_type -> vpcchain.ipam.v1.StatusReply
+	15, // 63: vpcchain.ipam.v1.IPAM.Collect:output_type -> vpcchain.ipam.v1.CollectReply
+	17, // 64: vpcchain.ipam.v1.Admin.Pool:output_type -> vpcchain.ipam.v1.PoolReply
+	26, // 65: vpcchain.ipam.v1.Admin.Snat:output_type -> vpcchain.ipam.v1.SnatReply
+	28, // 66: vpcchain.ipam.v1.Admin.Node:output_type -> vpcchain.ipam.v1.NodeReply
+	34, // 67: vpcchain.ipam.v1.Admin.Sweep:output_type -> vpcchain.ipam.v1.SweepReply
+	37, // 68: vpcchain.ipam.v1.Admin.Drain:output_type -> vpcchain.ipam.v1.DrainReply
+	44, // 69: vpcchain.ipam.v1.Kube.Report:output_type -> vpcchain.ipam.v1.KubeReply
+	59, // [59:70] is the sub-list for method output_type
+	48, // [48:59] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_ipam_proto_init() }
@@ -2495,7 +3453,7 @@ func file_ipam_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ipam_proto_rawDesc), len(file_ipam_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   37,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -304,8 +304,11 @@ var IPAM_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Admin_Pool_FullMethodName = "/vpcchain.ipam.v1.Admin/Pool"
-	Admin_Snat_FullMethodName = "/vpcchain.ipam.v1.Admin/Snat"
+	Admin_Pool_FullMethodName  = "/vpcchain.ipam.v1.Admin/Pool"
+	Admin_Snat_FullMethodName  = "/vpcchain.ipam.v1.Admin/Snat"
+	Admin_Node_FullMethodName  = "/vpcchain.ipam.v1.Admin/Node"
+	Admin_Sweep_FullMethodName = "/vpcchain.ipam.v1.Admin/Sweep"
+	Admin_Drain_FullMethodName = "/vpcchain.ipam.v1.Admin/Drain"
 )
 
 // AdminClient is the client API for Admin service.
@@ -316,6 +319,15 @@ const (
 type AdminClient interface {
 	Pool(ctx context.Context, in *PoolRequest, opts ...grpc.CallOption) (*PoolReply, error)
 	Snat(ctx context.Context, in *SnatRequest, opts ...grpc.CallOption) (*SnatReply, error)
+	// Node tells who the node is, how many addresses its pool is to have, and
+	// what the loop waits for.
+	Node(ctx context.Context, in *NodeRequest, opts ...grpc.CallOption) (*NodeReply, error)
+	// Sweep releases what attachments hold that neither the kernel nor the
+	// container runtime knows any more.
+	Sweep(ctx context.Context, in *SweepRequest, opts ...grpc.CallOption) (*SweepReply, error)
+	// Drain keeps new pods off an ENI, which goes when it has no pod left.
+	// FAILED_PRECONDITION: it cannot go, and the message says why.
+	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainReply, error)
 }
 
 type adminClient struct {
@@ -346,6 +358,36 @@ func (c *adminClient) Snat(ctx context.Context, in *SnatRequest, opts ...grpc.Ca
 	return out, nil
 }
 
+func (c *adminClient) Node(ctx context.Context, in *NodeRequest, opts ...grpc.CallOption) (*NodeReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NodeReply)
+	err := c.cc.Invoke(ctx, Admin_Node_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) Sweep(ctx context.Context, in *SweepRequest, opts ...grpc.CallOption) (*SweepReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SweepReply)
+	err := c.cc.Invoke(ctx, Admin_Sweep_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainReply)
+	err := c.cc.Invoke(ctx, Admin_Drain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
@@ -354,6 +396,15 @@ func (c *adminClient) Snat(ctx context.Context, in *SnatRequest, opts ...grpc.Ca
 type AdminServer interface {
 	Pool(context.Context, *PoolRequest) (*PoolReply, error)
 	Snat(context.Context, *SnatRequest) (*SnatReply, error)
+	// Node tells who the node is, how many addresses its pool is to have, and
+	// what the loop waits for.
+	Node(context.Context, *NodeRequest) (*NodeReply, error)
+	// Sweep releases what attachments hold that neither the kernel nor the
+	// container runtime knows any more.
+	Sweep(context.Context, *SweepRequest) (*SweepReply, error)
+	// Drain keeps new pods off an ENI, which goes when it has no pod left.
+	// FAILED_PRECONDITION: it cannot go, and the message says why.
+	Drain(context.Context, *DrainRequest) (*DrainReply, error)
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -369,6 +420,15 @@ func (UnimplementedAdminServer) Pool(context.Context, *PoolRequest) (*PoolReply,
 }
 func (UnimplementedAdminServer) Snat(context.Context, *SnatRequest) (*SnatReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Snat not implemented")
+}
+func (UnimplementedAdminServer) Node(context.Context, *NodeRequest) (*NodeReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Node not implemented")
+}
+func (UnimplementedAdminServer) Sweep(context.Context, *SweepRequest) (*SweepReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Sweep not implemented")
+}
+func (UnimplementedAdminServer) Drain(context.Context, *DrainRequest) (*DrainReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Drain not implemented")
 }
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
@@ -427,6 +487,60 @@ func _Admin_Snat_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_Node_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).Node(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_Node_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).Node(ctx, req.(*NodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_Sweep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SweepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).Sweep(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_Sweep_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).Sweep(ctx, req.(*SweepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_Drain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).Drain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_Drain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).Drain(ctx, req.(*DrainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -441,6 +555,18 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Snat",
 			Handler:    _Admin_Snat_Handler,
+		},
+		{
+			MethodName: "Node",
+			Handler:    _Admin_Node_Handler,
+		},
+		{
+			MethodName: "Sweep",
+			Handler:    _Admin_Sweep_Handler,
+		},
+		{
+			MethodName: "Drain",
+			Handler:    _Admin_Drain_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
