@@ -146,6 +146,10 @@ manifests: $(HELM) ## Render deploy/vpcchain.yaml from the chart
 	@go test -count=1 -tags grpcnotrace -run TestChartKnowsTheSettings ./daemon/internal/config -args -update >/dev/null
 	@tools/helm/render.sh $(HELM) >deploy/vpcchain.yaml.new && mv deploy/vpcchain.yaml.new deploy/vpcchain.yaml
 
+.PHONY: docs
+docs: ## Write docs/configuration.md from the tables of settings
+	@go test -count=1 -tags grpcnotrace -run TestDocument ./daemon/internal/reference -args -update >/dev/null
+
 .PHONY: soak
 soak: ## Run 2,000 schedules of faults against the daemon, in virtual time (SCHEDULES=n SEED=s for others)
 	@GOFLAGS='-tags=grpcnotrace' go test -count=1 -timeout 2h -v -run TestSchedules ./daemon/internal/soak \

@@ -24,14 +24,7 @@ const anyValue = "*"
 // StockNames lists them by name, of version 1.23.1. Those of cni-metrics-helper,
 // a program of its own, are not among them.
 func StockNames() []StockName {
-	all := readHere()
-	read := Settings()
-	for _, s := range readNowhere() {
-		if slices.ContainsFunc(read, func(r Setting) bool { return r.Name == s.Name }) {
-			s.Instead = ""
-		}
-		all = append(all, s)
-	}
+	all := append(readHere(), readNowhere()...)
 	slices.SortFunc(all, func(a, b StockName) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
@@ -55,7 +48,9 @@ func readHere() []StockName {
 		{"AWS_VPC_K8S_CNI_VETHPREFIX", "eni"},
 		{"CLUSTER_ENDPOINT", ""},
 		{"CLUSTER_NAME", ""},
+		{"DISABLE_INTROSPECTION", "false"},
 		{"DISABLE_LEAKED_ENI_CLEANUP", "false"},
+		{"DISABLE_METRICS", "false"},
 		{"DISABLE_POD_V6", "false"},
 		{"ENABLE_BANDWIDTH_PLUGIN", "false"},
 		{"ENABLE_POD_ENI", "false"},
@@ -65,6 +60,7 @@ func readHere() []StockName {
 		{"ENI_CONFIG_LABEL_DEF", eniConfigKey},
 		{"HOST_CNI_BIN_PATH", "/host/opt/cni/bin"},
 		{"HOST_CNI_CONFDIR_PATH", "/host/etc/cni/net.d"},
+		{"INTROSPECTION_BIND_ADDRESS", "127.0.0.1:61679"},
 		{"IP_COOLDOWN_PERIOD", "30"},
 		{"MAX_ENI", ""},
 		{"MINIMUM_IP_TARGET", ""},
@@ -95,8 +91,6 @@ func readNowhere() []StockName {
 		{"AWS_VPC_K8S_EGRESS_V6_PLUGIN_LOG_FILE", "/var/log/aws-routed-eni/egress-v6-plugin.log", "there is no egress-cni", []string{anyValue}},
 		{"AWS_VPC_K8S_PLUGIN_LOG_FILE", "/var/log/aws-routed-eni/plugin.log", noLog, []string{"stderr"}},
 		{"AWS_VPC_K8S_PLUGIN_LOG_LEVEL", "DEBUG", noLog, []string{anyValue}},
-		{"DISABLE_INTROSPECTION", "false", "there is no such endpoint: `vpcctl` asks the daemon's socket", []string{anyValue}},
-		{"DISABLE_METRICS", "false", "there is no such endpoint", []string{anyValue}},
 		{"DISABLE_NETWORK_RESOURCE_PROVISIONING", "false", "vpc-ipamd gets its addresses from EC2 itself; MAX_ENI bounds the ENIs, WARM_ENI_TARGET=0 keeps none ready", nil},
 		{"DISABLE_TCP_EARLY_DEMUX", "false", "not needed: vpc-sgpp turns tcp_early_demux and udp_early_demux off while a strict pod is on the node, and back on after", []string{anyValue}},
 		{"ENABLE_IMDS_ONLY_MODE", "false", "vpc-ipamd needs EC2's answers; an instance role with the policy of SECURITY.md, and a VPC endpoint for EC2 where there is no way out", nil},
@@ -107,12 +101,11 @@ func readNowhere() []StockName {
 		{"ENABLE_V4_EGRESS", "true", "of IPv6 clusters only", []string{anyValue}},
 		{"ENABLE_V6_EGRESS", "false", ipv4Only, nil},
 		{"HTTP_TIMEOUT", "10", "a request to EC2 has 10 s, as with the stock default", nil},
-		{"INTROSPECTION_BIND_ADDRESS", "127.0.0.1:61679", "there is no such endpoint: `vpcctl` asks the daemon's socket", []string{anyValue}},
 		{"MANAGE_UNTAGGED_ENI", "true", "tag an ENI that is to be left alone with node.k8s.amazonaws.com/no_manage=true", nil},
-		{"MY_NODE_NAME", "of the pod", "vpc-kube reads NODE_NAME", []string{anyValue}},
-		{"MY_POD_NAME", "of the pod", "not needed", []string{anyValue}},
+		{"MY_NODE_NAME", "", "vpc-kube reads NODE_NAME", []string{anyValue}},
+		{"MY_POD_NAME", "", "not needed", []string{anyValue}},
 		{"NETWORK_POLICY_ENFORCING_MODE", "standard", "no agent for network policies is called: run an engine of its own, or put its plugin behind the chain in the conflist", []string{"none"}},
-		{"VPC_CNI_VERSION", "of the image", "not needed", []string{anyValue}},
+		{"VPC_CNI_VERSION", "", "not needed", []string{anyValue}},
 	}
 }
 

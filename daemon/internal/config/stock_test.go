@@ -36,6 +36,9 @@ func TestStockNames(t *testing.T) {
 		if !ok {
 			continue
 		}
+		if s.Instead != "" {
+			t.Errorf("%s is read: move it to readHere", name)
+		}
 		if want, ok := differs[name]; !ok && def != s.Default || ok && def != want {
 			t.Errorf("%s: the default is %q, the stock CNI's %q", name, def, s.Default)
 		}
