@@ -20,6 +20,7 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/config"
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
 	"github.com/vpcchain/vpcchain/daemon/internal/kube"
+	"github.com/vpcchain/vpcchain/daemon/internal/recent"
 	"github.com/vpcchain/vpcchain/daemon/internal/server"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
 )
@@ -35,13 +36,14 @@ func run() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	events := recent.New()
+	log := slog.New(events.Keep(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
 	for _, u := range config.FindUnread(os.Environ()) {
 		log.Warn("a setting that nobody reads", "name", u.Name, "value", u.Value, "instead", u.Instead)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := serve(ctx, c, f, log); err != nil {
+	if err := serve(ctx, c, f, events, log); err != nil {
 		log.Error("stopped", "error", err)
 		return 1
 	}
@@ -49,7 +51,7 @@ func run() int {
 	return 0
 }
 
-func serve(ctx context.Context, c config.Config, f config.Flags, log *slog.Logger) (err error) {
+func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.Keeper, log *slog.Logger) (err error) {
 	if err := os.MkdirAll(f.StateDir, 0o755); err != nil {
 		return fmt.Errorf("%w: make it writable, or name another with --state-dir", err)
 	}
@@ -100,7 +102,7 @@ func serve(ctx context.Context, c config.Config, f config.Flags, log *slog.Logge
 	group.Go(func() error { return host.keepNAT(ctx) })
 	group.Go(func() error { return followPlaces(ctx) })
 	group.Go(func() error { return rpc.Serve(listener) })
-	servePages(ctx, group, c, e, log)
+	servePages(ctx, group, c, f, e, events, log)
 	group.Go(func() error {
 		<-ctx.Done()
 		rpc.Stop() // a waiting ADD is answered with an error, and its runtime tries again
