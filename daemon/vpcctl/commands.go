@@ -65,8 +65,8 @@ func (c call) on(flag string) bool { return c.given[flag] == "true" }
 func commands() []command {
 	return []command{
 		statusCommand(), poolCommand(), snatCommand(),
-		explainCommand(), checkCommand(),
-		installCommand(), uninstallCommand(),
+		explainCommand(), checkCommand(), maxPodsCommand(),
+		installCommand(), uninstallCommand(), completionCommand(),
 	}
 }
 

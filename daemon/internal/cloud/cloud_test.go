@@ -280,23 +280,6 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestTable reads every row of the embedded table as Limits would.
-func TestTable(t *testing.T) {
-	rows := strings.Split(strings.TrimSpace(limitsCSV), "\n")
-	for _, row := range rows[1:] {
-		name, _, _ := strings.Cut(row, ",")
-		l, ok, err := tableLimits(limitsCSV, name)
-		if err != nil || !ok || l.ENIs < 2 || l.IPv4PerENI < 2 || l.Hypervisor == "" {
-			t.Errorf("%s: %+v, %v, %v", name, l, ok, err)
-		}
-	}
-	for _, bad := range []string{"a,x,2,nitro,1", "a,2,x,nitro,1", "a,2"} {
-		if l, ok, err := tableLimits("h,h,h,h,h\n"+bad, "a"); err == nil && ok {
-			t.Errorf("%q gave %+v", bad, l)
-		}
-	}
-}
-
 func TestOutsideAnInstance(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254")
 	synctest.Test(t, func(t *testing.T) {

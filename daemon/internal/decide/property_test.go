@@ -11,7 +11,7 @@ import (
 // Whatever the instance type, the targets, the mode and the pods' coming and
 // going, the pool converges in a few rounds and ends on what the formulas say.
 func TestEveryInstanceType(t *testing.T) {
-	for i, r := range readCSV(t, "../cloud/limits.csv") {
+	for i, r := range readCSV(t, "../limits/limits.csv") {
 		t.Run(r[0], func(t *testing.T) {
 			limits := eni.Limits{ENIs: num(r[1]), IPv4PerENI: num(r[2]), Hypervisor: r[3]}
 			for n := range 4 {
