@@ -18,7 +18,10 @@ import (
 )
 
 // Client calls the daemon, each time on a connection of its own.
-type Client struct{ socket string }
+type Client struct {
+	socket string
+	fields []unary.Field
+}
 
 // Pod is informative.
 type Pod struct{ Namespace, Name, UID string }
@@ -51,7 +54,15 @@ type Branch struct {
 }
 
 // New is a client for the socket. Whether somebody listens shows at a call.
-func New(socket string) *Client { return &Client{socket} }
+func New(socket string) *Client { return &Client{socket: socket} }
+
+// Traced has the calls carry a traceparent of the W3C; none if it is empty.
+func (c *Client) Traced(traceparent string) *Client {
+	if traceparent != "" {
+		c.fields = []unary.Field{{Name: "traceparent", Value: traceparent}}
+	}
+	return c
+}
 
 // restartWindow is how long Assign puts up with a daemon that does not answer:
 // one that is restarted or upgraded is back within it.
@@ -67,7 +78,7 @@ func (c *Client) Assign(ctx context.Context, a Request) (Address, error) {
 	var down time.Time // since when the daemon does not answer
 	for {
 		asked := time.Now()
-		answer, err := unary.Call(ctx, c.socket, methodAssign, request)
+		answer, err := unary.Call(ctx, c.socket, methodAssign, request, c.fields...)
 		if err == nil {
 			return address(answer)
 		}
@@ -130,7 +141,7 @@ func (c *Client) Collect(ctx context.Context, network string, valid []vpcnet.Att
 
 // told makes a call of whose answer only the status matters.
 func (c *Client) told(ctx context.Context, method string, request []byte) error {
-	_, err := unary.Call(ctx, c.socket, method, request)
+	_, err := unary.Call(ctx, c.socket, method, request, c.fields...)
 	return c.explain(err)
 }
 

@@ -11,27 +11,32 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/vpcchain/vpcchain/pkg/cnierr"
+	"github.com/vpcchain/vpcchain/pkg/cnitrace"
 	"github.com/vpcchain/vpcchain/pkg/ipamclient"
 	"github.com/vpcchain/vpcchain/pkg/netconf"
 	"github.com/vpcchain/vpcchain/pkg/spool"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
 
-// call parses the configuration and hands it to f with a client.
-func call(stdin []byte, f func(conf, *ipamclient.Client) error) error {
+// plugin is the process, which runs one verb.
+type plugin struct{ trace *cnitrace.Plugin }
+
+// call parses the configuration and hands it to f with a client, whose calls
+// belong to the trace of the verb.
+func (p plugin) call(stdin []byte, f func(conf, *ipamclient.Client) error) error {
 	c, err := parse(stdin)
 	if err != nil {
 		return cnierr.From(err)
 	}
-	return cnierr.From(f(c, ipamclient.New(c.socket)))
+	return cnierr.From(f(c, ipamclient.New(c.socket).Traced(p.trace.Span())))
 }
 
 func (c conf) attachment(args *skel.CmdArgs) vpcnet.Attachment {
 	return vpcnet.Attachment{Network: c.network, ContainerID: args.ContainerID, IfName: args.IfName}
 }
 
-func add(args *skel.CmdArgs) error {
-	return call(args.StdinData, func(c conf, client *ipamclient.Client) error {
+func (p plugin) add(args *skel.CmdArgs) error {
+	return p.call(args.StdinData, func(c conf, client *ipamclient.Client) error {
 		if c.second {
 			return cnierr.New(cnierr.Config, "prevResult is given: vpc-ipam must be the first plugin of its chain, or another plugin's ipam")
 		}
@@ -96,8 +101,8 @@ func ipNet(p netip.Prefix) net.IPNet {
 
 // del releases the address, or leaves the release to the daemon's next start: a
 // pod that is gone must not wait for a daemon that restarts.
-func del(args *skel.CmdArgs) error {
-	return call(args.StdinData, func(c conf, client *ipamclient.Client) error {
+func (p plugin) del(args *skel.CmdArgs) error {
+	return p.call(args.StdinData, func(c conf, client *ipamclient.Client) error {
 		ctx, cancel := ipamclient.Timeout(context.Background())
 		defer cancel()
 		err := client.Release(ctx, c.attachment(args))
@@ -111,8 +116,8 @@ func del(args *skel.CmdArgs) error {
 	})
 }
 
-func check(args *skel.CmdArgs) error {
-	return call(args.StdinData, func(c conf, client *ipamclient.Client) error {
+func (p plugin) check(args *skel.CmdArgs) error {
+	return p.call(args.StdinData, func(c conf, client *ipamclient.Client) error {
 		prev, err := netconf.PrevResult(args.StdinData)
 		if err != nil {
 			return err
@@ -132,18 +137,18 @@ func check(args *skel.CmdArgs) error {
 	})
 }
 
-// statusVerb tells whether an ADD would be served now. It is asked every few
+// status tells whether an ADD would be served now. It is asked every few
 // seconds by the runtime and must not queue behind anything.
-func statusVerb(args *skel.CmdArgs) error {
-	return call(args.StdinData, func(_ conf, client *ipamclient.Client) error {
+func (p plugin) status(args *skel.CmdArgs) error {
+	return p.call(args.StdinData, func(_ conf, client *ipamclient.Client) error {
 		ctx, cancel := ipamclient.Timeout(context.Background())
 		defer cancel()
 		return client.Status(ctx)
 	})
 }
 
-func gc(args *skel.CmdArgs) error {
-	return call(args.StdinData, func(c conf, client *ipamclient.Client) error {
+func (p plugin) gc(args *skel.CmdArgs) error {
+	return p.call(args.StdinData, func(c conf, client *ipamclient.Client) error {
 		valid, err := netconf.Valid(args.StdinData, c.network)
 		if err != nil {
 			return err

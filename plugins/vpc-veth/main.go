@@ -6,11 +6,16 @@
 package main
 
 import (
+	"os"
+
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/vpcchain/vpcchain/pkg/cnitrace"
 )
 
 func main() {
-	skel.PluginMainFuncs(skel.CNIFuncs{Add: add, Del: del, Check: check, Status: status, GC: gc},
+	trace := cnitrace.New("vpc-veth", os.Getenv)
+	skel.PluginMainFuncs(trace.Funcs(skel.CNIFuncs{Add: add, Del: del, Check: check, Status: status, GC: gc}),
 		version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), "vpc-veth: veth pair and routes of a pod on a VPC node")
 }

@@ -25,8 +25,8 @@ const lastWords = 50 * time.Millisecond
 // on the socket and returns the answer. Its errors are of type *Error, with the
 // codes of grpc-go: Unavailable when the connection cannot be made or breaks
 // (the server may have done what it was asked), DeadlineExceeded and Canceled
-// when ctx ends.
-func Call(ctx context.Context, socket, method string, request []byte) ([]byte, error) {
+// when ctx ends. Fields go with the request as metadata.
+func Call(ctx context.Context, socket, method string, request []byte, fields ...Field) ([]byte, error) {
 	if err := outOfTime(ctx); err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func Call(ctx context.Context, socket, method string, request []byte) ([]byte, e
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = max(time.Until(deadline), 1)
 	}
-	answer, err := c.run(encodeHeaders(method, timeout), request)
+	answer, err := c.run(encodeHeaders(method, timeout, fields), request)
 	if err == nil {
 		return answer, nil
 	}

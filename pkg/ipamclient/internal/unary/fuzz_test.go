@@ -35,7 +35,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said []byte) {
 		in := bytes.NewReader(said)
 		c := &call{conn: tape{in: in}, in: bufio.NewReader(in), decoder: hpack.NewDecoder(4096, nil), window: firstWindow, connWindow: firstWindow}
-		answer, err := c.run(encodeHeaders(method, 0), bytes.Repeat([]byte("x"), firstWindow+100))
+		answer, err := c.run(encodeHeaders(method, 0, nil), bytes.Repeat([]byte("x"), firstWindow+100))
 		if _, ok := errors.AsType[*Error](err); err != nil && !ok {
 			t.Errorf("%T: %v", err, err)
 		}

@@ -50,9 +50,12 @@ func isGRPC(contentType string) bool {
 	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
+// Field is metadata of a request: its name in lower case, its value printable ASCII.
+type Field struct{ Name, Value string }
+
 // encodeHeaders is the block of a request. Without a timeout (0) the server
 // waits for as long as the connection lives.
-func encodeHeaders(method string, timeout time.Duration) []byte {
+func encodeHeaders(method string, timeout time.Duration, fields []Field) []byte {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
 	write := func(name, value string) {
@@ -66,6 +69,9 @@ func encodeHeaders(method string, timeout time.Duration) []byte {
 	write("te", "trailers")
 	if timeout > 0 {
 		write("grpc-timeout", encodeTimeout(timeout))
+	}
+	for _, f := range fields {
+		write(f.Name, f.Value)
 	}
 	return b.Bytes()
 }
