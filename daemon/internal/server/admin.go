@@ -39,7 +39,7 @@ func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply,
 			Table: uint32(vpcnet.ENITable(m.Card, m.Device)), Ready: m.Ready, Note: m.Reason,
 		}
 		for _, slot := range m.Slots {
-			e.Addresses = append(e.Addresses, address(slot))
+			e.Addresses = append(e.Addresses, s.address(slot))
 		}
 		for _, b := range m.Blocks() {
 			e.Prefixes = append(e.Prefixes, &ipamapi.PoolPrefix{
@@ -50,15 +50,15 @@ func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply,
 	}
 	for _, h := range v.Pool.Lost {
 		note := "on no ENI any more: delete its pod, so that it gets another address"
-		reply.Lost = append(reply.Lost, address(pool.Address{Addr: h.Addr, State: pool.Used, Holder: &h, Note: note}))
+		reply.Lost = append(reply.Lost, s.address(pool.Address{Addr: h.Addr, State: pool.Used, Holder: &h, Note: note}))
 	}
 	if v.Branches != nil {
-		reply.Trunk = trunk(*v.Branches)
+		reply.Trunk = s.trunk(*v.Branches)
 	}
 	return reply, nil
 }
 
-func address(slot pool.Address) *ipamapi.PoolAddress {
+func (s *admin) address(slot pool.Address) *ipamapi.PoolAddress {
 	a := &ipamapi.PoolAddress{Address: slot.Addr.String(), State: map[pool.State]ipamapi.PoolAddress_State{
 		pool.Free: ipamapi.PoolAddress_STATE_FREE, pool.Used: ipamapi.PoolAddress_STATE_USED, pool.Cooling: ipamapi.PoolAddress_STATE_COOLING,
 		pool.Reserved: ipamapi.PoolAddress_STATE_RESERVED, pool.Withheld: ipamapi.PoolAddress_STATE_WITHHELD,
@@ -66,6 +66,7 @@ func address(slot pool.Address) *ipamapi.PoolAddress {
 	if h := slot.Holder; h != nil {
 		a.Attachment = &ipamapi.Attachment{Network: h.Attachment.Network, ContainerId: h.Attachment.ContainerID, Ifname: h.Attachment.IfName}
 		a.Pod = &ipamapi.Pod{Namespace: h.Pod.Namespace, Name: h.Pod.Name, Uid: h.Pod.UID}
+		a.Since, a.Link = h.Since.Unix(), s.e.HostVeth(*h)
 	}
 	return a
 }

@@ -84,8 +84,8 @@ func peer(c net.Conn) (uid uint32, err error) {
 
 // New is a gRPC server for the engine; the caller serves it on a listener. Its
 // Stop returns when every request has put away what it began.
-func New(e *engine.Engine, nat NAT) *grpc.Server {
-	s := grpc.NewServer(grpc.WaitForHandlers(true))
+func New(e *engine.Engine, nat NAT, more ...grpc.ServerOption) *grpc.Server {
+	s := grpc.NewServer(append(more, grpc.WaitForHandlers(true))...)
 	ipamapi.RegisterIPAMServer(s, &ipam{e: e})
 	ipamapi.RegisterAdminServer(s, &admin{e: e, nat: nat})
 	return s
@@ -183,12 +183,7 @@ func (s *ipam) Check(_ context.Context, r *ipamapi.CheckRequest) (*ipamapi.Check
 }
 
 func (s *ipam) Status(context.Context, *ipamapi.StatusRequest) (*ipamapi.StatusReply, error) {
-	st := s.e.Status()
-	state := map[engine.State]ipamapi.StatusReply_State{
-		engine.OK: ipamapi.StatusReply_STATE_OK, engine.Limited: ipamapi.StatusReply_STATE_LIMITED,
-		engine.Unavailable: ipamapi.StatusReply_STATE_UNAVAILABLE,
-	}[st.State]
-	return &ipamapi.StatusReply{State: state, Reason: st.Reason}, nil
+	return statusReply(s.e.Status()), nil
 }
 
 func (s *ipam) Collect(_ context.Context, r *ipamapi.CollectRequest) (*ipamapi.CollectReply, error) {

@@ -1,11 +1,12 @@
 package server
 
 import (
+	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/daemon/internal/trunking"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 )
 
-func trunk(v trunking.View) *ipamapi.PoolTrunk {
+func (s *admin) trunk(v trunking.View) *ipamapi.PoolTrunk {
 	out := &ipamapi.PoolTrunk{Ready: v.Trunk.Ready, Note: v.Trunk.Reason, Limit: uint32(v.Limit), Waiters: uint32(v.Waiters)} //nolint:gosec // at most hundreds
 	if t := v.Trunk; t.ID != "" {
 		out.Eni = &ipamapi.ENI{Id: t.ID, Mac: t.MAC, Mtu: uint32(t.MTU), Device: uint32(t.Device), Card: uint32(t.Card)} //nolint:gosec // likewise
@@ -24,6 +25,7 @@ func trunk(v trunking.View) *ipamapi.PoolTrunk {
 		if h := b.Holder; h != nil {
 			p.Attachment = &ipamapi.Attachment{Network: h.Attachment.Network, ContainerId: h.Attachment.ContainerID, Ifname: h.Attachment.IfName}
 			p.Pod = &ipamapi.Pod{Namespace: h.Pod.Namespace, Name: h.Pod.Name, Uid: h.Pod.UID}
+			p.Since, p.Link = h.Since.Unix(), s.e.HostVeth(pool.Allocation{Attachment: h.Attachment, Pod: h.Pod})
 		}
 		out.Branches = append(out.Branches, p)
 	}
