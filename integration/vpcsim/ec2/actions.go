@@ -130,6 +130,7 @@ func (s *Sim) drop(e *eni) {
 			delete(sn.used, a)
 		}
 	}
+	s.loosen(e)
 	delete(s.enis, e.id)
 }
 
@@ -195,7 +196,7 @@ func (s *Sim) attachNetworkInterface(q query) (any, error) {
 	case slices.ContainsFunc(have, func(o *eni) bool { return o.attachment.device == device && o.attachment.card == card }):
 		return nil, invalid("Instance '%s' already has an interface attached at device index '%d'.", in.id, device)
 	}
-	e.attachment = &attachment{id: s.id("eni-attach-"), instance: in.id, card: card, device: device, at: time.Now()}
+	s.attach(e, &attachment{id: s.id("eni-attach-"), instance: in.id, card: card, device: device, at: time.Now()})
 	return attachENI{e.attachment.id, card}, s.changed()
 }
 

@@ -120,13 +120,12 @@ func (sn *subnet) takePrefixes(n int, eni string) ([]netip.Prefix, error) {
 }
 
 func (sn *subnet) blockFree(p netip.Prefix) bool {
-	free := true
-	eachAddr(p, func(a netip.Addr) {
+	for a := p.Masked().Addr(); p.Contains(a); a = a.Next() {
 		if _, taken := sn.used[a]; taken || topology.Reserved(sn.CIDR, a) {
-			free = false
+			return false
 		}
-	})
-	return free
+	}
+	return true
 }
 
 func eachAddr(p netip.Prefix, f func(netip.Addr)) {

@@ -24,6 +24,7 @@ func (s *Sim) SetConditions(c topology.Conditions) error {
 	s.topo.Conditions = c
 	s.throttle.set(c.Throttling)
 	s.past.begin(s)
+	s.imds.record(s, time.Now())
 	return nil
 }
 
@@ -32,9 +33,12 @@ func (s *Sim) delay(d topology.Duration) time.Duration { return time.Duration(d)
 // settle carries out the detachments whose time has come; the caller holds the lock.
 func (s *Sim) settle(now time.Time) {
 	s.forget(now)
+	if s.detaching == 0 {
+		return
+	}
 	for _, e := range s.enis {
 		if a := e.attachment; a != nil && a.detaching && !now.Before(a.gone) {
-			e.attachment = nil
+			s.loosen(e)
 			s.past.record(s, a.gone)
 		}
 	}
@@ -44,6 +48,9 @@ func (s *Sim) settle(now time.Time) {
 // and after DetachDelay for EC2.
 func (s *Sim) detach(e *eni, after time.Duration) error {
 	now := time.Now()
+	if !e.attachment.detaching {
+		s.detaching++
+	}
 	e.attachment.detaching, e.attachment.gone = true, now.Add(after)
 	s.settle(now)
 	return s.changed()

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vpcchain/vpcchain/integration/vpcsim/topology"
@@ -19,11 +20,14 @@ func (s *Sim) describeNetworkInterfaces(q query) (any, error) {
 	if err := q.notBoth("NetworkInterfaceId"); err != nil {
 		return nil, err
 	}
-	shown := s.shown(time.Now())
+	shown := s.shown(time.Now(), s.narrow(ids, filters))
 	for _, id := range ids {
 		if !slices.ContainsFunc(shown, func(x xmlENI) bool { return x.ID == id }) {
 			return nil, noENI(id)
 		}
+	}
+	if _, err := matches(filters, nil, xmlENI{}.field); err != nil {
+		return nil, err
 	}
 	var all []xmlENI
 	for _, x := range shown {
@@ -37,6 +41,29 @@ func (s *Sim) describeNetworkInterfaces(q query) (any, error) {
 	}
 	part, next, err := page(s, q, mostResults, all, func(x xmlENI) string { return x.ID })
 	return describeENIs{part, next}, err
+}
+
+// narrow are the ENIs that can be meant, where a filter says so that needs no
+// comparison of all: those of an instance, and those that nobody has.
+func (s *Sim) narrow(ids []string, filters []filter) []*eni {
+	for _, f := range filters {
+		if len(ids) > 0 || len(f.values) != 1 || strings.ContainsAny(f.values[0], "*?") {
+			continue
+		}
+		switch {
+		case f.name == "attachment.instance-id":
+			return s.attached(f.values[0])
+		case f.name == "status" && f.values[0] == "available":
+			var out []*eni
+			for _, e := range s.enis {
+				if e.attachment == nil {
+					out = append(out, e)
+				}
+			}
+			return out
+		}
+	}
+	return s.sortedENIs()
 }
 
 func (x xmlENI) tags() map[string]string {
@@ -206,10 +233,8 @@ func (s *Sim) describeInstances(q query) (any, error) {
 // attached lists an instance's ENIs, the primary one first.
 func (s *Sim) attached(instance string) []*eni {
 	var out []*eni
-	for _, e := range s.sortedENIs() {
-		if e.attachment != nil && e.attachment.instance == instance {
-			out = append(out, e)
-		}
+	for _, e := range s.carries[instance] {
+		out = append(out, e)
 	}
 	slices.SortFunc(out, func(a, b *eni) int {
 		return (a.attachment.card*1000 + a.attachment.device) - (b.attachment.card*1000 + b.attachment.device)

@@ -55,11 +55,12 @@ func (h *history) record(s *Sim, now time.Time) {
 	}
 }
 
-// shown lists the ENIs as Describe* shows them now, by id.
-func (s *Sim) shown(now time.Time) []xmlENI {
+// shown lists the ENIs as Describe* shows them now: of those that are given, or,
+// while it shows the past, of all there are and were.
+func (s *Sim) shown(now time.Time, enis []*eni) []xmlENI {
 	var out []xmlENI
 	if s.past.of == nil {
-		for _, e := range s.sortedENIs() {
+		for _, e := range enis {
 			out = append(out, s.xmlENI(e))
 		}
 		return out

@@ -24,6 +24,10 @@ type imdsState struct {
 }
 
 func (h *imdsHistory) record(s *Sim, now time.Time) {
+	if s.topo.IMDSLag == 0 {
+		h.states = nil // the present is read when it is asked for
+		return
+	}
 	st := imdsState{now, map[string]map[string]string{}}
 	for _, in := range s.instances {
 		st.trees[in.name] = s.tree(in)
@@ -35,7 +39,16 @@ func (h *imdsHistory) record(s *Sim, now time.Time) {
 	}
 }
 
-func (h *imdsHistory) view(instance string, now time.Time, lag time.Duration) map[string]string {
+// view is the tree of the instance with the name as IMDS shows it; the caller
+// holds the lock.
+func (s *Sim) view(instance string, now time.Time) map[string]string {
+	h, lag := &s.imds, time.Duration(s.topo.IMDSLag)
+	if len(h.states) == 0 {
+		if in := s.names[instance]; in != nil {
+			return s.tree(in)
+		}
+		return nil
+	}
 	i := len(h.states) - 1
 	for i > 0 && now.Sub(h.states[i].at) < lag {
 		i--
@@ -186,7 +199,7 @@ func (m *imdsServer) valid(tok string) bool {
 // lookup finds a leaf, or lists a directory: subdirectories end in a slash.
 func (m *imdsServer) lookup(instance, path string) (string, bool) {
 	m.sim.mu.Lock()
-	tree := m.sim.imds.view(instance, time.Now(), time.Duration(m.sim.topo.IMDSLag))
+	tree := m.sim.view(instance, time.Now())
 	m.sim.mu.Unlock()
 	if text, ok := tree[path]; ok {
 		return text, true

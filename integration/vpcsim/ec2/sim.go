@@ -31,7 +31,11 @@ type Sim struct {
 	topo      topology.Topology
 	cidrs     []netip.Prefix
 	instances map[string]*instance // by id
+	names     map[string]*instance
 	enis      map[string]*eni
+	// carries are the attached ENIs by instance; a region may have thousands of both.
+	carries   map[string]map[string]*eni
+	detaching int // attachments that EC2 is taking off
 	subnets   map[string]*subnet
 	limits    map[string]Limits
 	tokens    map[string]token // ClientToken -> what it made
@@ -110,8 +114,8 @@ var limitsCSV string
 // New makes the region of a topology; its instances run with their primary ENI.
 func New(t topology.Topology) (*Sim, error) {
 	s := &Sim{
-		topo: t, cidrs: slices.Clone(t.VPC.CIDRs), instances: map[string]*instance{}, enis: map[string]*eni{},
-		subnets: map[string]*subnet{}, tokens: map[string]token{}, associations: map[string]*association{}, onChange: func(network.VPC) error { return nil },
+		topo: t, cidrs: slices.Clone(t.VPC.CIDRs), instances: map[string]*instance{}, names: map[string]*instance{}, enis: map[string]*eni{}, carries: map[string]map[string]*eni{},
+		subnets: map[string]*subnet{}, tokens: map[string]token{}, associations: map[string]*association{},
 	}
 	var err error
 	if s.limits, err = parseLimits(limitsCSV); err != nil {
@@ -148,9 +152,10 @@ func (s *Sim) boot(i topology.Instance) error {
 		return fmt.Errorf("instance %s: type %q is not in the table of limits", i.Name, i.Type)
 	}
 	s.instances[i.ID] = &instance{id: i.ID, name: i.Name, kind: i.Type, az: s.subnets[i.Subnet].AZ, public: i.PublicIP}
+	s.names[i.Name] = s.instances[i.ID]
 	e := s.newENI(s.subnets[i.Subnet], i.IP)
 	e.groups = slices.Clone(i.Groups)
-	e.attachment = &attachment{id: s.id("eni-attach-"), instance: i.ID, deleteOnTermination: true, at: time.Now()}
+	s.attach(e, &attachment{id: s.id("eni-attach-"), instance: i.ID, deleteOnTermination: true, at: time.Now()})
 	return nil
 }
 
@@ -165,10 +170,33 @@ func (s *Sim) OnChange(f func(network.VPC) error) {
 // changed tells the fabric and IMDS; the caller holds the lock.
 func (s *Sim) changed() error {
 	s.imds.record(s, time.Now())
+	if s.onChange == nil {
+		return nil
+	}
 	if err := s.onChange(s.network()); err != nil {
 		return &apiError{"InternalError", "the fabric did not follow: " + err.Error(), 500}
 	}
 	return nil
+}
+
+// attach and loosen keep the index of attachments; the caller holds the lock.
+func (s *Sim) attach(e *eni, a *attachment) {
+	e.attachment = a
+	if s.carries[a.instance] == nil {
+		s.carries[a.instance] = map[string]*eni{}
+	}
+	s.carries[a.instance][e.id] = e
+}
+
+func (s *Sim) loosen(e *eni) {
+	if e.attachment == nil {
+		return
+	}
+	if e.attachment.detaching {
+		s.detaching--
+	}
+	delete(s.carries[e.attachment.instance], e.id)
+	e.attachment = nil
 }
 
 // SetCIDRs replaces the VPC's CIDRs, as AssociateVpcCidrBlock and its opposite

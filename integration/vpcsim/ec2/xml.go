@@ -194,7 +194,7 @@ type xmlInstance struct {
 
 func (s *Sim) xmlInstance(in *instance) xmlInstance {
 	x := xmlInstance{ID: in.id, Kind: in.kind, State: "running", Code: 16, VPC: s.topo.VPC.ID, AZ: in.az, Tags: []xmlTag{{"Name", in.name}}}
-	for _, e := range s.shown(time.Now()) {
+	for _, e := range s.shown(time.Now(), s.attached(in.id)) {
 		if e.Attachment == nil || e.Attachment.Instance != in.id {
 			continue
 		}
