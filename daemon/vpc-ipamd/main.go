@@ -20,9 +20,11 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/config"
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
 	"github.com/vpcchain/vpcchain/daemon/internal/kube"
+	"github.com/vpcchain/vpcchain/daemon/internal/metrics"
 	"github.com/vpcchain/vpcchain/daemon/internal/recent"
 	"github.com/vpcchain/vpcchain/daemon/internal/server"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
+	"github.com/vpcchain/vpcchain/pkg/flight"
 )
 
 func main() { os.Exit(run()) }
@@ -64,7 +66,8 @@ func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.
 	if store.Damaged != "" {
 		log.Warn("the allocations are looked for in the kernel", "reason", store.Damaged)
 	}
-	aws, err := cloud.New(ctx, cloud.Options{Gate: cloud.NewBuckets().Wait})
+	measures := metrics.New()
+	aws, err := cloud.New(ctx, watched(measures))
 	if err != nil {
 		return err
 	}
@@ -95,14 +98,16 @@ func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.
 	if err != nil {
 		return err
 	}
-	rpc := server.New(e, host.nat)
+	watch(measures, e, host, aws, reports)
+	rpc := server.New(e, host.nat, measured(measures))
 	server.AddKube(rpc, e, reports)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.Run(ctx) })
 	group.Go(func() error { return host.keepNAT(ctx) })
 	group.Go(func() error { return followPlaces(ctx) })
 	group.Go(func() error { return rpc.Serve(listener) })
-	servePages(ctx, group, c, f, e, events, log)
+	group.Go(func() error { return measures.FollowPlugins(ctx, flight.Dir(f.StateDir), log) })
+	servePages(ctx, group, c, f, e, events, measures, log)
 	group.Go(func() error {
 		<-ctx.Done()
 		rpc.Stop() // a waiting ADD is answered with an error, and its runtime tries again

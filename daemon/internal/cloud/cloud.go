@@ -22,6 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 )
 
 // Options of New. The zero value is right on an instance.
@@ -40,6 +42,10 @@ type Options struct {
 	// Gate, if set, is called before every attempt of an EC2 call with the
 	// API's name; an error ends the call. A token bucket per API fits here.
 	Gate func(ctx context.Context, api string) error
+	// Trace, if set, hears of every call.
+	Trace Trace
+	// Observer, if set, hears how requests and calls went.
+	Observer Observer
 }
 
 // HTTPClient sends a request; *http.Client is one.
@@ -60,6 +66,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	subnets map[string]netip.Prefix // IPv4 CIDR by subnet id; EC2 never changes one
+	rooms   map[string]eni.SubnetRoom
 }
 
 // New finds out by IMDS which instance this is and prepares the calls to EC2.
@@ -84,7 +91,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 		// refuses any other.
 		cfg.HTTPClient = o.HTTPClient
 	}
-	c := &Client{subnets: map[string]netip.Prefix{}}
+	c := &Client{subnets: map[string]netip.Prefix{}, rooms: map[string]eni.SubnetRoom{}}
 	c.imds = imds.NewFromConfig(cfg, func(io *imds.Options) {
 		io.EnableFallback = aws.FalseTernary // IMDSv2 only
 		io.Retryer, io.DisableDefaultMaxBackoff = soon{newAdaptive()}, true
@@ -103,6 +110,12 @@ func New(ctx context.Context, o Options) (*Client, error) {
 		eo.Retryer = c.retryer
 		if o.Gate != nil {
 			eo.APIOptions = append(eo.APIOptions, gate(o.Gate))
+		}
+		if o.Trace != nil {
+			eo.APIOptions = append(eo.APIOptions, traced(o.Trace))
+		}
+		if o.Observer != nil {
+			eo.APIOptions = append(eo.APIOptions, observe(o.Observer))
 		}
 	})
 	return c, nil

@@ -230,6 +230,7 @@ func (c *Client) subnetCIDRs(ctx context.Context, ids []string) (map[string]neti
 			return known, fmt.Errorf("reading the CIDR of %s: %w", id, err)
 		}
 		c.rememberSubnet(id, p)
+		c.rememberRoom(s)
 		known[id] = p
 	}
 	return known, nil

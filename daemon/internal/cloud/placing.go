@@ -36,6 +36,7 @@ func (c *Client) Subnets(ctx context.Context, vpc, az string) ([]eni.Subnet, err
 				found.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 			}
 			c.rememberSubnet(found.ID, p)
+			c.rememberRoom(s)
 			out = append(out, found)
 		}
 	}

@@ -66,6 +66,11 @@ const (
 	Trunk                // create and attach the trunk of the branch ENIs; Decide never asks for it
 )
 
+// String is the kind's name.
+func (k Kind) String() string {
+	return [...]string{Assign: "assign", Create: "create", Unassign: "unassign", Remove: "remove", Trunk: "trunk"}[k]
+}
+
 // Action is one thing to do.
 type Action struct {
 	Kind     Kind

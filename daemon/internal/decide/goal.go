@@ -61,6 +61,21 @@ func (in Input) countOf(e pool.ENI) count {
 
 func (in Input) perIP() bool { return in.Targets.WarmIP > 0 || in.Targets.MinimumIP > 0 }
 
+// Goal is how many addresses the pool should have now.
+func Goal(in Input) int { return in.goal(in.count()) }
+
+// MaxENIs is how many ENIs the instance may have, the primary one included.
+func (in Input) MaxENIs() int { return in.maxENI() }
+
+// MaxAddresses is how many addresses for pods the instance carries in this mode.
+func (in Input) MaxAddresses() int {
+	n := in.maxENI() * in.Limits.Secondary()
+	if in.Prefixes {
+		n *= perPrefix
+	}
+	return min(n, in.maxPods())
+}
+
 // maxENI is how many ENIs the instance may have, the primary one included.
 func (in Input) maxENI() int {
 	if in.Targets.MaxENI > 0 {

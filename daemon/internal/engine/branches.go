@@ -63,7 +63,9 @@ func (e *Engine) assignBranch(ctx context.Context, a vpcnet.Attachment, pod pool
 	if held {
 		return trunking.Given{}, fmt.Errorf("%w: %s has %s of the pool already, and now asks for a branch ENI: DEL it first", branch.ErrBadWish, a, h.Addr)
 	}
+	ended := e.wait(ctx, "branch", "no branch ENI is ready")
 	out, err := e.branches.Assign(ctx, a, pod, w)
+	ended(err)
 	if err == nil && ctx.Err() != nil {
 		err = fmt.Errorf("assigning to %s: %w", a, ctx.Err())
 	}
@@ -178,6 +180,11 @@ func (e *Engine) healBranches() error {
 	changed, err := e.BranchHost.Heal(want, sgpp.Node{TrunkMAC: v.Trunk.MAC, NodeIP: e.node.PrimaryIP})
 	for _, what := range changed {
 		e.Log.Info("repaired", "object", what)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(changed) > 0 {
+		e.tally.Heals["branch"] += uint64(len(changed))
 	}
 	return err
 }

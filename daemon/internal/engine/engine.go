@@ -97,6 +97,7 @@ type Deps struct {
 	Forget func([]netip.Addr) (int, error)
 	// FactsChanged is called after node.json was replaced.
 	FactsChanged func()
+	Spans        Spans  // nil: nobody hears of them
 	StateDir     string // node.json and the spool are in it
 	Log          *slog.Logger
 }
@@ -135,6 +136,7 @@ type Engine struct {
 	wake    chan struct{}
 	status  atomic.Pointer[Status]
 	pulse   pulse
+	tally   Tally
 	actions sync.WaitGroup
 }
 
@@ -143,7 +145,7 @@ func New(d Deps) *Engine {
 	e := &Engine{
 		Deps: d, pool: pool.New(d.Config.Cooldown), inFlight: map[int]decide.Action{}, devices: map[int]bool{},
 		asking: map[vpcnet.Attachment]*asking{}, places: places{},
-		links: map[string]hostnet.Link{}, wake: make(chan struct{}, 1), intents: intent.New(d.ENIs, d.Remover, d.Intents, d.Log),
+		links: map[string]hostnet.Link{}, tally: newTally(), wake: make(chan struct{}, 1), intents: intent.New(d.ENIs, d.Remover, d.Intents, d.Log),
 	}
 	e.intents.SpareFor = d.Config.SpareFor
 	if d.Config.CustomNet {

@@ -163,6 +163,9 @@ func (e *Engine) syncHost(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.primary, e.degraded = obs.Primary, obs.Degraded
+	for kind, n := range obs.Healed {
+		e.tally.Heals[kind] += uint64(n)
+	}
 	if err != nil {
 		e.degraded = append(e.degraded, err.Error())
 	}

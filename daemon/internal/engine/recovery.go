@@ -104,6 +104,7 @@ func (e *Engine) releaseOrphans(ctx context.Context, held []pool.Allocation) {
 			e.Log.Warn("releasing an abandoned attachment", "attachment", o.Attachment.String(), "error", err)
 			continue
 		}
+		e.tally.Orphans++
 		e.Log.Warn("released: its interface and network namespace are gone, and no DEL came", "attachment", o.Attachment.String(),
 			"address", h.Addr, "namespace", h.Pod.Namespace, "pod", h.Pod.Name)
 	}

@@ -125,13 +125,17 @@ func (e *Engine) allocate(ctx context.Context, a vpcnet.Attachment, pod pool.Pod
 	w := &waiter{attachment: a, pod: pod, got: make(chan pool.Allocation, 1)}
 	e.waiters = append(e.waiters, w)
 	e.sizing.burst.joined(now)
+	ended := e.wait(ctx, "address", place(len(e.waiters)))
 	e.mu.Unlock()
 	e.poke()
 	select {
 	case h := <-w.got:
+		ended(nil)
 		return h, nil
 	case <-ctx.Done():
-		return e.giveUp(w)
+		h, err := e.giveUp(w)
+		ended(err)
+		return h, err
 	}
 }
 
@@ -158,6 +162,7 @@ func (e *Engine) giveUp(w *waiter) (pool.Allocation, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.waiters = slices.DeleteFunc(e.waiters, func(o *waiter) bool { return o == w })
+	e.tally.NoAddress++
 	return pool.Allocation{}, fmt.Errorf("%w for %s: %s", ErrNoAddress, w.attachment, e.shortage())
 }
 

@@ -1,6 +1,9 @@
 package eni
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // TagNoManage is the stock daemon's tag for an ENI that belongs to somebody else.
 const TagNoManage = "node.k8s.amazonaws.com/no_manage"
@@ -23,4 +26,11 @@ type Subnet struct {
 	AZ   string
 	Free int // addresses that nobody has
 	Tags map[string]string
+}
+
+// SubnetRoom is how many addresses of a subnet nobody had when EC2 was asked.
+type SubnetRoom struct {
+	ID    string
+	Free  int
+	Asked time.Time
 }

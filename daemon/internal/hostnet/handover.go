@@ -36,7 +36,7 @@ func (h *Host) HandOver(ctx context.Context, dry bool) (changed []string, err er
 			return nil
 		}
 		obs := Observed{ENIs: map[string]Link{}}
-		err = h.apply(ctx, steps, &obs)
+		err = h.apply(ctx, steps, nil, &obs)
 		changed = obs.Repaired
 		if err == nil {
 			err = forgetSysctls(h.stateDir)

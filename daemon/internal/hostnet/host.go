@@ -35,6 +35,7 @@ type Host struct {
 	hot  netlinksafe.Handle // used by EnsureFrom, which must not wait for Sync's dumps
 
 	wanted []byte // what WantedFile has; used by Sync
+	before *done  // the last Sync; nil: none, or it has failed; used by Sync
 
 	mu     sync.Mutex
 	pinned map[rule]int // see pin
@@ -87,9 +88,12 @@ func (h *Host) Sync(ctx context.Context, d Desired) (Observed, error) {
 		}
 		h.remember(d)
 		p := diff(d, k)
-		obs = Observed{Primary: p.primary, ENIs: p.enis, Degraded: p.degraded}
-		return h.apply(ctx, p.steps, &obs)
+		obs = Observed{Primary: p.primary, ENIs: p.enis, Degraded: p.degraded, Healed: map[string]int{}}
+		return h.apply(ctx, p.steps, h.heals(p.steps, k), &obs)
 	})
+	if h.before = nil; err == nil {
+		h.before = &done{d, obs.ENIs}
+	}
 	return obs, err
 }
 
@@ -144,8 +148,27 @@ func (h *Host) delRule(r rule) (done bool, err error) {
 	return ignore(h.nl.RuleDel(r.toKernel()), unix.ENOENT)
 }
 
+// done is a Sync that left the kernel as desired.
+type done struct {
+	desired Desired
+	enis    map[string]Link // those that are not ready have had no steps
+}
+
+// heals are those of the steps, by their words, that undo what somebody else did:
+// the Sync before would have had them too, had it seen this kernel.
+func (h *Host) heals(steps []step, k kernel) map[string]bool {
+	if len(steps) == 0 || h.before == nil {
+		return nil
+	}
+	out := map[string]bool{}
+	for _, s := range diff(h.before.desired, k).steps {
+		out[s.String()] = s.eni == "" || h.before.enis[s.eni].Ready
+	}
+	return out
+}
+
 // apply carries the steps out in order.
-func (h *Host) apply(ctx context.Context, steps []step, obs *Observed) error {
+func (h *Host) apply(ctx context.Context, steps []step, heals map[string]bool, obs *Observed) error {
 	var errs []error
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {
@@ -154,6 +177,9 @@ func (h *Host) apply(ctx context.Context, steps []step, obs *Observed) error {
 		done, err := h.run(s)
 		if done {
 			obs.Repaired = append(obs.Repaired, s.String())
+			if heals[s.String()] {
+				obs.Healed[s.kind()]++
+			}
 		}
 		if err == nil || s.passing(err) {
 			continue

@@ -75,6 +75,9 @@ type Observed struct {
 	// Repaired says each change that was made, in order; empty when the kernel
 	// was as desired.
 	Repaired []string
+	// Healed counts, by kind of object, those of Repaired that put back what was so
+	// after the Sync before and was wanted then and now: what somebody else has changed.
+	Healed map[string]int
 	// Degraded says what is not as desired and why.
 	Degraded []string
 }

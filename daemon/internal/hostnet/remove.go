@@ -48,7 +48,7 @@ func (h *Host) Remove(ctx context.Context, o Removal) (removed []string, err err
 			return nil
 		}
 		obs := Observed{ENIs: map[string]Link{}}
-		err = h.apply(ctx, steps, &obs)
+		err = h.apply(ctx, steps, nil, &obs)
 		removed = obs.Repaired
 		if err == nil {
 			err = forgetSysctls(h.stateDir)

@@ -47,6 +47,23 @@ func (s step) passing(err error) bool {
 	return s.verb == putRoute && s.route.Table == vpcnet.TablePods && (errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENETDOWN))
 }
 
+// kind is that of the object that the step changes.
+func (s step) kind() string {
+	switch s.verb {
+	case setSysctl:
+		return "sysctl"
+	case addAddr, delAddr:
+		return "address"
+	case putRoute, delRoute:
+		return "route"
+	case addRule, delRule:
+		return "rule"
+	case setMTU, setUp, setDown, delLink, delAlias:
+		return "link"
+	}
+	return ""
+}
+
 func (s step) String() string {
 	switch s.verb {
 	case setSysctl:

@@ -61,6 +61,7 @@ type Keeper struct {
 	configs   configs
 	pending   []pool.Pod
 	until     time.Time // pending counts
+	reported  time.Time // when the last report came
 }
 
 // Open takes up the report of before, if path has one. A file that cannot be
@@ -80,6 +81,7 @@ func Open(path string, log *slog.Logger) *Keeper {
 func (k *Keeper) Report(r Report) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.reported = time.Now()
 	next := k.told
 	if r.Node != nil {
 		next.Node = r.Node
@@ -110,6 +112,13 @@ func (k *Keeper) Report(r Report) error {
 		}
 	}
 	return err
+}
+
+// Reported is when the last report came, zero before the first since the start.
+func (k *Keeper) Reported() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.reported
 }
 
 // Changes has a value after a report that said something new.

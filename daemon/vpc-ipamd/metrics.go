@@ -1,0 +1,34 @@
+package main
+
+import (
+	"runtime/debug"
+
+	"google.golang.org/grpc"
+
+	"github.com/vpcchain/vpcchain/daemon/internal/cloud"
+	"github.com/vpcchain/vpcchain/daemon/internal/engine"
+	"github.com/vpcchain/vpcchain/daemon/internal/kube"
+	"github.com/vpcchain/vpcchain/daemon/internal/metrics"
+)
+
+// watched makes the calls of EC2 measured ones.
+func watched(m *metrics.Metrics) cloud.Options {
+	return cloud.Options{Gate: m.Gate(cloud.NewBuckets().Wait), Observer: m}
+}
+
+// measured makes requests on the socket measured ones.
+func measured(m *metrics.Metrics) grpc.ServerOption { return grpc.ChainUnaryInterceptor(m.Unary) }
+
+// watch shows the node in the metrics.
+func watch(m *metrics.Metrics, e *engine.Engine, host kernel, aws *cloud.Client, reports *kube.Keeper) {
+	m.Watch(metrics.Sources{Engine: e, NATRepairs: host.nat.Repairs, Rooms: aws.Rooms, Reported: reports.Reported, Build: build})
+}
+
+// build is what the program was built from.
+func build() (version, goversion string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown", "unknown"
+	}
+	return info.Main.Version, info.GoVersion
+}
