@@ -66,8 +66,8 @@ func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.
 	if store.Damaged != "" {
 		log.Warn("the allocations are looked for in the kernel", "reason", store.Damaged)
 	}
-	measures := metrics.New()
-	aws, err := cloud.New(ctx, watched(measures))
+	measures, tracer := metrics.New(), openTracer(f.StateDir, log)
+	aws, err := cloud.New(ctx, watched(measures, tracer))
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.
 	places, followPlaces := placing(c, aws, reports, log)
 	deps := engine.Deps{
 		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, Intents: store, StateDir: f.StateDir, Log: log,
-		Groups: aws, Placement: places, Kubernetes: reports, Forget: host.forget, FactsChanged: host.factsUp,
+		Groups: aws, Placement: places, Kubernetes: reports, Forget: host.forget, FactsChanged: host.factsUp, Spans: tracer,
 	}
 	deps.BranchENIs, deps.BranchStore, deps.BranchHost = aws, store, host.branches
 	closeRuntime, err := recovering(&deps, host.pods, store, log)
@@ -99,7 +99,7 @@ func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.
 		return err
 	}
 	watch(measures, e, host, aws, reports)
-	rpc := server.New(e, host.nat, measured(measures))
+	rpc := server.New(e, host.nat, measured(measures), intercepted(tracer))
 	server.AddKube(rpc, e, reports)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.Run(ctx) })

@@ -9,11 +9,12 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
 	"github.com/vpcchain/vpcchain/daemon/internal/kube"
 	"github.com/vpcchain/vpcchain/daemon/internal/metrics"
+	"github.com/vpcchain/vpcchain/daemon/internal/tracing"
 )
 
-// watched makes the calls of EC2 measured ones.
-func watched(m *metrics.Metrics) cloud.Options {
-	return cloud.Options{Gate: m.Gate(cloud.NewBuckets().Wait), Observer: m}
+// watched makes the calls of EC2 measured and traced ones.
+func watched(m *metrics.Metrics, t *tracing.Tracer) cloud.Options {
+	return cloud.Options{Gate: m.Gate(cloud.NewBuckets().Wait), Observer: m, Trace: t.Call}
 }
 
 // measured makes requests on the socket measured ones.

@@ -42,6 +42,8 @@ type Options struct {
 	// Gate, if set, is called before every attempt of an EC2 call with the
 	// API's name; an error ends the call. A token bucket per API fits here.
 	Gate func(ctx context.Context, api string) error
+	// Trace, if set, hears of every call.
+	Trace Trace
 	// Observer, if set, hears how requests and calls went.
 	Observer Observer
 }
@@ -108,6 +110,9 @@ func New(ctx context.Context, o Options) (*Client, error) {
 		eo.Retryer = c.retryer
 		if o.Gate != nil {
 			eo.APIOptions = append(eo.APIOptions, gate(o.Gate))
+		}
+		if o.Trace != nil {
+			eo.APIOptions = append(eo.APIOptions, traced(o.Trace))
 		}
 		if o.Observer != nil {
 			eo.APIOptions = append(eo.APIOptions, observe(o.Observer))

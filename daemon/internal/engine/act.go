@@ -25,7 +25,9 @@ func (e *Engine) start(ctx context.Context, a decide.Action) {
 		ctx, cancel := context.WithTimeout(ctx, actionLimit)
 		defer cancel()
 		begin := time.Now()
+		ctx, ended := e.work(ctx, a.Kind.String(), a.String())
 		err := e.do(ctx, id, a)
+		ended(err)
 		e.mu.Lock()
 		delete(e.inFlight, id)
 		e.tally.Actions[Ended{a.Kind.String(), err != nil}]++

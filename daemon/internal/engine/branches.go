@@ -63,7 +63,9 @@ func (e *Engine) assignBranch(ctx context.Context, a vpcnet.Attachment, pod pool
 	if held {
 		return trunking.Given{}, fmt.Errorf("%w: %s has %s of the pool already, and now asks for a branch ENI: DEL it first", branch.ErrBadWish, a, h.Addr)
 	}
+	ended := e.wait(ctx, "branch", "no branch ENI is ready")
 	out, err := e.branches.Assign(ctx, a, pod, w)
+	ended(err)
 	if err == nil && ctx.Err() != nil {
 		err = fmt.Errorf("assigning to %s: %w", a, ctx.Err())
 	}

@@ -97,6 +97,7 @@ type Deps struct {
 	Forget func([]netip.Addr) (int, error)
 	// FactsChanged is called after node.json was replaced.
 	FactsChanged func()
+	Spans        Spans  // nil: nobody hears of them
 	StateDir     string // node.json and the spool are in it
 	Log          *slog.Logger
 }

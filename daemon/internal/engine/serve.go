@@ -125,13 +125,17 @@ func (e *Engine) allocate(ctx context.Context, a vpcnet.Attachment, pod pool.Pod
 	w := &waiter{attachment: a, pod: pod, got: make(chan pool.Allocation, 1)}
 	e.waiters = append(e.waiters, w)
 	e.sizing.burst.joined(now)
+	ended := e.wait(ctx, "address", place(len(e.waiters)))
 	e.mu.Unlock()
 	e.poke()
 	select {
 	case h := <-w.got:
+		ended(nil)
 		return h, nil
 	case <-ctx.Done():
-		return e.giveUp(w)
+		h, err := e.giveUp(w)
+		ended(err)
+		return h, err
 	}
 }
 
