@@ -31,17 +31,16 @@ var ErrNoPrevResult = errors.New("no prevResult: the plugin must stand behind on
 // PrevResult is the result of the plugins before, whatever its version.
 func PrevResult(stdin []byte) (*types100.Result, error) {
 	var head struct {
-		types.PluginConf
-		CNIVersion string           `json:"cniVersion"`
-		Prev       *json.RawMessage `json:"prevResult"`
+		CNIVersion string          `json:"cniVersion"`
+		Prev       json.RawMessage `json:"prevResult"`
 	}
 	if err := Decode(stdin, &head); err != nil {
 		return nil, err
 	}
-	if head.Prev == nil || string(*head.Prev) == "null" {
+	if head.Prev == nil || string(head.Prev) == "null" {
 		return nil, cnierr.As(cnierr.Config, ErrNoPrevResult)
 	}
-	res, err := createResult(head.CNIVersion, *head.Prev)
+	res, err := createResult(head.CNIVersion, head.Prev)
 	if err != nil {
 		return nil, cnierr.New(cnierr.Config, "reading prevResult: %w", err)
 	}

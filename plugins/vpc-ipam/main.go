@@ -9,13 +9,12 @@ import (
 	"os"
 
 	"github.com/containernetworking/cni/pkg/skel"
-	"github.com/containernetworking/cni/pkg/version"
 
+	"github.com/vpcchain/vpcchain/pkg/cnimain"
 	"github.com/vpcchain/vpcchain/pkg/cnitrace"
 )
 
 func main() {
 	p := plugin{cnitrace.New(pluginType, os.Getenv).Starts()}
-	skel.PluginMainFuncs(p.trace.Funcs(skel.CNIFuncs{Add: p.add, Del: p.del, Check: p.check, Status: p.status, GC: p.gc}),
-		version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), "vpc-ipam: VPC addresses from vpc-ipamd")
+	cnimain.Run(p.trace.Funcs(skel.CNIFuncs{Add: p.add, Del: p.del, Check: p.check, Status: p.status, GC: p.gc}), "vpc-ipam: VPC addresses from vpc-ipamd")
 }

@@ -9,13 +9,12 @@ import (
 	"os"
 
 	"github.com/containernetworking/cni/pkg/skel"
-	"github.com/containernetworking/cni/pkg/version"
 
+	"github.com/vpcchain/vpcchain/pkg/cnimain"
 	"github.com/vpcchain/vpcchain/pkg/cnitrace"
 )
 
 func main() {
 	trace := cnitrace.New("vpc-veth", os.Getenv)
-	skel.PluginMainFuncs(trace.Funcs(skel.CNIFuncs{Add: add, Del: del, Check: check, Status: status, GC: gc}),
-		version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), "vpc-veth: veth pair and routes of a pod on a VPC node")
+	cnimain.Run(trace.Funcs(skel.CNIFuncs{Add: add, Del: del, Check: check, Status: status, GC: gc}), "vpc-veth: veth pair and routes of a pod on a VPC node")
 }
