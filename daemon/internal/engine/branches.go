@@ -52,7 +52,7 @@ func (e *Engine) AssignBranch(ctx context.Context, a vpcnet.Attachment, pod pool
 	out, err := e.assignBranch(ctx, a, pod, w)
 	e.leave(a, err == nil)
 	e.tellFailure(pod, err)
-	e.logAdd(ctx, a, pod, pool.Allocation{Addr: out.Branch.Addr, ENI: out.Branch.ENI}, began, err)
+	e.logAdd(ctx, a, pod, pool.Allocation{Addr: out.Addr, ENI: out.ENI}, began, err)
 	return out, err
 }
 

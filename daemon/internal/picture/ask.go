@@ -56,9 +56,7 @@ func (p *page) ask(v View) {
 	}
 	p.raw(`<button>Explain</button></form>`)
 	if a.Fault != "" {
-		p.raw(`<p class="bad" id="fault">`)
-		p.text(a.Fault)
-		p.raw("</p>")
+		p.line(`<p class="bad" id="fault">`, a.Fault)
 	}
 	if a.Answer != "" {
 		p.raw(`<pre id="answer">`)

@@ -18,7 +18,7 @@ func (p *page) row(r Row) {
 	p.raw(`<div class="eni"`)
 	p.attr("id", r.ID)
 	p.raw(">")
-	p.head(r.ID, r.Facts, r.Note, r.Bad)
+	p.head(r.ID, tally(r.Counts), r.Facts, r.Note, r.Bad)
 	p.raw(`<div class="groups">`)
 	for _, g := range r.Groups {
 		p.group(r.ID, g)
@@ -28,24 +28,32 @@ func (p *page) row(r Row) {
 		p.text(fmt.Sprintf("room for %d more /28", r.Room))
 		p.raw("</span>")
 	}
-	p.raw("</div></div>")
+	p.raw("</div>")
+	for _, d := range r.Doubts {
+		p.line(`<p class="note">! `, d)
+	}
+	if r.More > 0 {
+		p.line(`<p class="note">`, fmt.Sprintf("and %d more", r.More))
+	}
+	p.raw("</div>")
 }
 
-func (p *page) head(id string, facts []Fact, note string, bad bool) {
+func (p *page) head(id, sum string, facts []Fact, note string, bad bool) {
 	p.raw(`<div class="head">`)
 	p.cell("h3", id)
+	p.raw(`<span class="sum">`)
+	p.text(sum)
+	p.raw("</span>")
 	p.facts(facts)
 	p.raw("</div>")
 	if note == "" {
 		return
 	}
 	if bad {
-		p.raw(`<p class="bad">not ready: `)
-	} else {
-		p.raw(`<p class="note">`)
+		p.line(`<p class="bad">not ready: `, note)
+		return
 	}
-	p.text(note)
-	p.raw("</p>")
+	p.line(`<p class="note">`, note)
 }
 
 // group draws one group of slots.
@@ -58,9 +66,9 @@ func (p *page) group(id string, g Group) {
 	if g.Prefix != "" {
 		p.cell("figcaption", g.Prefix)
 	}
-	p.open(min(columns, len(g.Slots))*pitch, (len(g.Slots)+columns-1)/columns*pitch, strings.TrimSpace(id+" "+g.Prefix)+": "+tally(g.Slots))
+	p.open(min(columns, len(g.Slots))*pitch, (len(g.Slots)+columns-1)/columns*pitch, strings.TrimSpace(id+" "+g.Prefix)+": "+tally(count(g.Slots)))
 	for i, s := range g.Slots {
-		p.glyph(s.State, i%columns*pitch, i/columns*pitch, s.Title)
+		p.glyph(s, i%columns*pitch, i/columns*pitch)
 	}
 	p.raw("</svg></figure>")
 }
@@ -76,12 +84,16 @@ func (p *page) open(w, h int, label string) {
 	p.raw(">")
 }
 
-// tally says how many slots are in which state.
-func tally(slots []Slot) string {
+func count(slots []Slot) [states]int {
 	var n [states]int
 	for _, s := range slots {
 		n[s.State]++
 	}
+	return n
+}
+
+// tally says how many slots are in which state.
+func tally(n [states]int) string {
 	var out []string
 	for st, l := range looks() {
 		if n[st] > 0 {
@@ -100,7 +112,7 @@ func (p *page) trunk(t *Trunk) {
 		id = "no trunk ENI"
 	}
 	p.raw(`<div class="eni" id="trunk">`)
-	p.head(id, t.Facts, t.Note, t.Bad)
+	p.head(id, "", t.Facts, t.Note, t.Bad)
 	p.raw(`<div class="groups">`)
 	for _, b := range t.Branches {
 		p.raw(`<figure><svg role="img" class="branch" width="`)
@@ -110,7 +122,7 @@ func (p *page) trunk(t *Trunk) {
 		p.raw(`"`)
 		p.attr("aria-label", b.Title)
 		p.raw(">")
-		p.glyph(b.State, 0, 0, b.Title)
+		p.glyph(b.Slot, 0, 0)
 		p.raw(`<text x="23" y="13">`)
 		p.num(b.VLAN)
 		p.raw("</text></svg>")
@@ -128,14 +140,12 @@ func (p *page) lost(slots []Slot) {
 	for _, s := range slots {
 		p.raw("<figure>")
 		p.open(pitch, pitch, s.Title)
-		p.glyph(s.State, 0, 0, s.Title)
+		p.glyph(s, 0, 0)
 		p.raw("</svg></figure>")
 	}
 	p.raw("</div>")
 	for _, s := range slots {
-		p.raw(`<p class="bad">`)
-		p.text(s.Title)
-		p.raw("</p>")
+		p.line(`<p class="bad">`, s.Title)
 	}
 	p.raw("</div>")
 }

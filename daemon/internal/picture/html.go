@@ -52,8 +52,8 @@ func word(s engine.State) string {
 }
 
 func (p *page) header(v View) {
-	p.raw("<h1>")
-	p.text("vpc-ipamd on " + v.Instance)
+	p.raw("<h1>vpc-ipamd on ")
+	p.cell("span", v.Instance)
 	p.raw("</h1>")
 	p.facts(v.Facts)
 	p.raw(`<p class="dim">`)
@@ -63,10 +63,10 @@ func (p *page) header(v View) {
 	p.text(v.At.UTC().Format("2006-01-02 15:04:05 UTC"))
 	p.raw("</time> · ")
 	if v.Refresh > 0 {
-		p.text(fmt.Sprintf("new every %d s · ", v.Refresh))
-		p.link(v.Asked, 0, "stop")
+		p.text(fmt.Sprintf("comes anew every %d s, ", v.Refresh))
+		p.link(v.Asked, 0, "stop that")
 	} else {
-		p.link(v.Asked, usualRefresh, fmt.Sprintf("new every %d s", usualRefresh))
+		p.link(v.Asked, usualRefresh, fmt.Sprintf("refresh every %d s", usualRefresh))
 	}
 	p.raw("</p>")
 	p.raw(`<div id="status"`)
@@ -88,11 +88,10 @@ func (p *page) header(v View) {
 func (p *page) facts(facts []Fact) {
 	p.raw(`<dl class="facts">`)
 	for _, f := range facts {
-		p.raw("<div><dt>")
-		p.text(f.Name)
-		p.raw("</dt><dd>")
-		p.text(f.Value)
-		p.raw("</dd></div>")
+		p.raw("<div>")
+		p.cell("dt", f.Name)
+		p.cell("dd", f.Value)
+		p.raw("</div>")
 	}
 	p.raw("</dl>")
 }
@@ -101,7 +100,7 @@ func (p *page) facts(facts []Fact) {
 func (p *page) counts(v View) {
 	p.raw(`<ul class="counts" id="counts">`)
 	for st, l := range looks() {
-		if st := State(st); v.Counts[st] == 0 && (st == NotReady || st == Reserved || st == Lost) {
+		if st := State(st); v.Counts[st] == 0 && (st == NotReady || st >= Reserved) {
 			continue
 		}
 		p.raw("<li")
@@ -111,7 +110,7 @@ func (p *page) counts(v View) {
 		p.attr("data-state", l.name)
 		p.attr("title", l.hint)
 		p.raw(`><svg width="18" height="18" aria-hidden="true">`)
-		p.glyph(State(st), 0, 0, "")
+		p.glyph(Slot{State: State(st)}, 0, 0)
 		p.raw("</svg><b>")
 		p.num(v.Counts[st])
 		p.raw("</b> ")
@@ -122,40 +121,59 @@ func (p *page) counts(v View) {
 }
 
 // glyph is a slot with its corner at x, y.
-func (p *page) glyph(s State, x, y int, title string) {
-	l := looks()[s]
+func (p *page) glyph(s Slot, x, y int) {
+	l := looks()[s.State]
 	p.raw(`<g class="`, l.class, `" transform="translate(`)
 	p.num(x)
 	p.raw(" ")
 	p.num(y)
 	p.raw(`)">`)
-	if title != "" {
-		p.cell("title", title)
+	if s.Title != "" {
+		p.cell("title", s.Title)
 	}
-	p.raw(`<rect x=".75" y=".75" width="16.5" height="16.5" rx="3"/>`, l.shape, `</g>`)
+	p.raw(`<rect x=".75" y=".75" width="16.5" height="16.5" rx="3"/>`, l.shape)
+	if s.Doubt {
+		p.raw(mark)
+	}
+	p.raw(`</g>`)
 }
 
 func (p *page) next(v View) {
 	p.raw(`<div id="next">`)
 	for _, w := range v.Waits {
-		p.raw(`<p class="bad">`)
-		p.text(w)
-		p.raw("</p>")
+		p.line(`<p class="bad">`, w)
 	}
 	for _, n := range v.Next {
-		p.raw(`<p><span class="dim">next: </span>`)
-		p.text(n)
-		p.raw("</p>")
+		p.line(`<p><span class="dim">next: </span>`, n)
 	}
 	if len(v.Next) == 0 {
-		p.raw(`<p><span class="dim">next: </span>nothing`, `</p>`)
+		p.line(`<p><span class="dim">next: </span>`, "nothing")
 	}
 	p.raw("</div>")
 }
 
 func (p *page) events(v View) {
-	p.raw(`<section id="events"><h2>Last events</h2><table><tbody>`)
-	for _, e := range v.Events {
+	p.raw(`<section id="events"><h2>Last events</h2>`)
+	if len(v.Events) == 0 {
+		p.raw(`<p class="dim">none yet</p>`)
+	}
+	open := v.Events[:min(newest, len(v.Events))]
+	p.records(open)
+	if older := v.Events[len(open):]; len(older) > 0 {
+		p.raw("<details>")
+		p.cell("summary", fmt.Sprintf("%d older", len(older)))
+		p.records(older)
+		p.raw("</details>")
+	}
+	p.raw("</section>")
+}
+
+// newest is how many events are shown at once.
+const newest = 20
+
+func (p *page) records(events []recent.Record) {
+	p.raw("<table><tbody>")
+	for _, e := range events {
 		level, name := levelOf(e)
 		p.raw("<tr")
 		p.attr("class", level)
@@ -171,7 +189,7 @@ func (p *page) events(v View) {
 		p.text(e.Attrs)
 		p.raw("</span></td></tr>")
 	}
-	p.raw("</tbody></table></section>")
+	p.raw("</tbody></table>")
 }
 
 // levelOf is the class and the sign of a record.
@@ -199,8 +217,7 @@ func (p *page) pods(v View) {
 			p.text(d.Note)
 			p.raw("</span>")
 		}
-		p.raw(`</td><td class="m">`)
-		p.raw("<a")
+		p.raw(`</td><td class="m"><a`)
 		p.attr("href", "?src="+d.Addr+"#explain")
 		p.raw(">")
 		p.text(d.Addr)

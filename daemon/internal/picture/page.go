@@ -24,7 +24,24 @@ func (p *page) raw(m ...literal) {
 }
 
 // text writes text between tags.
-func (p *page) text(s string) { p.b.WriteString(html.EscapeString(printable(s))) }
+func (p *page) text(s string) {
+	if plain(s) {
+		p.b.WriteString(s)
+		return
+	}
+	p.b.WriteString(html.EscapeString(printable(s)))
+}
+
+// plain tells that a text is written as it is, as nearly all are.
+func plain(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c > '~', c == '<', c == '>', c == '&', c == '"', c == '\'':
+			return false
+		}
+	}
+	return true
+}
 
 // attr writes an attribute. It is not for those that have a language of their
 // own: URLs with a scheme, scripts, styles.
@@ -41,6 +58,13 @@ func (p *page) cell(tag literal, s string) {
 	p.raw("<", tag, ">")
 	p.text(s)
 	p.raw("</", tag, ">")
+}
+
+// line writes a paragraph; open is its tag with what stands before the text.
+func (p *page) line(open literal, s string) {
+	p.raw(open)
+	p.text(s)
+	p.raw("</p>")
 }
 
 // printable replaces what would not show, or would show as something else:

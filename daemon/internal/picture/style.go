@@ -15,7 +15,7 @@ const style literal = `
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--fg);font:15px/1.45 system-ui,"DejaVu Sans",sans-serif;overflow-wrap:anywhere}
 main,header{max-width:1240px;margin:0 auto;padding:12px 16px}
-header{padding-bottom:0}
+header{padding-bottom:0}main{padding-top:0}h1 span,td.m{white-space:nowrap}
 h1{font-size:20px;margin:0 0 4px}
 h2{font-size:16px;margin:24px 0 8px}
 p{margin:4px 0}
@@ -25,17 +25,18 @@ a{color:inherit}
 .facts{display:flex;flex-wrap:wrap;gap:0 16px;margin:0;font-size:14px}
 .facts div{display:flex;gap:5px}
 .facts dd{margin:0}
-.says{border-left:8px solid;border-radius:4px;background:var(--card);padding:8px 12px;margin:12px 0}
+.says{border-left:8px solid var(--line);border-radius:4px;background:var(--card);padding:8px 12px;margin:12px 0}
 .says b{font-size:18px}
-.ok{border-color:var(--free)}.ok b{color:var(--free)}
+.serving{border-color:var(--free)}.serving b{color:var(--free)}
 .limited{border-color:var(--cool)}.limited b{color:var(--cool)}
 .unavailable{border-color:var(--held)}.unavailable b{color:var(--held)}
 .counts{display:flex;flex-wrap:wrap;gap:8px;list-style:none;padding:0;margin:12px 0}
 .counts li{display:flex;align-items:center;gap:8px;background:var(--card);border:1px solid var(--line);border-radius:6px;padding:4px 10px 4px 8px}
 .counts b{font-size:20px;font-variant-numeric:tabular-nums}
-.counts .zero{opacity:.55}
+.counts .zero{opacity:.6}
 .eni{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:8px 12px;margin:8px 0}
-.eni h3{font:600 15px ui-monospace,"DejaVu Sans Mono",monospace;margin:0 12px 0 0}
+.eni h3{font:600 15px/1.45 ui-monospace,"DejaVu Sans Mono",monospace;margin:0 12px 0 0}
+.sum{font-weight:600;margin-right:16px}
 .head{display:flex;flex-wrap:wrap;align-items:baseline}
 .note{color:var(--cool)}
 .bad{color:var(--held);font-weight:600}
@@ -51,7 +52,7 @@ svg text{font:11px ui-monospace,"DejaVu Sans Mono",monospace;fill:var(--fg)}
 .free rect,.wait rect{stroke:var(--free)}.free circle{fill:var(--free)}
 .wait rect{stroke-dasharray:3 2}.wait circle{fill:none;stroke:var(--free);stroke-width:1.5}
 .cool rect,.cool path{stroke:var(--cool)}
-.held rect,.lost rect{fill:var(--held);stroke:var(--held)}.held path,.lost path{stroke:var(--ink)}
+.held rect,.lost rect{fill:var(--held);stroke:var(--held)}.held path,.lost path,.used path{stroke:var(--ink)}
 .rsvd rect,.rsvd path{stroke:var(--off)}
 .none rect{stroke:var(--line);stroke-dasharray:2 2}
 table{border-collapse:collapse;width:100%;font-size:14px}
@@ -65,8 +66,7 @@ label.port{flex:0 1 90px}
 input,button{font:15px ui-monospace,"DejaVu Sans Mono",monospace;padding:6px 8px;border:1px solid var(--line);border-radius:4px;background:var(--bg);color:var(--fg);width:100%;min-width:0}
 button{width:auto;font-family:inherit;background:var(--card);cursor:pointer}
 pre{background:var(--card);border:1px solid var(--line);border-radius:4px;padding:8px 12px;white-space:pre-wrap;margin:8px 0}
-.two{display:grid;grid-template-columns:1fr;gap:0 24px}
-.two>*{min-width:0}
+summary{cursor:pointer;color:var(--dim);padding:4px 0}
 @media(max-width:640px){.opt{display:none}}
 `
 

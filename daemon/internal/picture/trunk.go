@@ -27,7 +27,7 @@ type Branch struct {
 
 func trunkOf(v trunking.View, now time.Time) *Trunk {
 	out := &Trunk{ID: v.Trunk.ID, Note: v.Trunk.Reason, Bad: !v.Trunk.Ready && (v.Waiters > 0 || len(v.Branches) > 0)}
-	out.Facts = append(out.Facts, Fact{"", "trunk ENI"}, Fact{"branch ENIs", fmt.Sprintf("%d of %d", len(v.Branches), v.Limit)})
+	out.Facts = append(out.Facts, Fact{"trunk ENI", ""}, Fact{"branch ENIs", fmt.Sprintf("%d of %d", len(v.Branches), v.Limit)})
 	for _, b := range v.Branches {
 		out.Branches = append(out.Branches, branchOf(b, now))
 	}
@@ -60,6 +60,7 @@ func branchOf(b trunking.Shown, now time.Time) Branch {
 	if !b.Announced && b.Kind.Groups != "" {
 		out.Title += "; groups " + short(strings.Join(b.Kind.List(), ", "))
 	}
+	out.Doubt = b.Holder != nil && b.Note != ""
 	if b.Note != "" {
 		out.Title += "; " + short(b.Note)
 	}

@@ -42,7 +42,9 @@ type Row struct {
 	Bad    bool   // it should be ready, and is not
 	Counts [states]int
 	Groups []Group
-	Room   int // prefixes that EC2 could delegate to it
+	Room   int      // prefixes that EC2 could delegate to it
+	Doubts []string // about its addresses
+	More   int      // doubts beyond those
 }
 
 // Group is a delegated prefix, or up to ten single addresses.
@@ -54,6 +56,7 @@ type Group struct {
 // Slot is an address, or room for one.
 type Slot struct {
 	State State
+	Doubt bool // a pod has it, and something is wrong with it
 	Title string
 }
 
@@ -66,10 +69,11 @@ type Pod struct {
 
 // Bounds of the page. Names come from runtimes, which may send anything.
 const (
-	maxPods  = 1000
-	maxName  = 130 // bytes of a name
-	tens     = 10
-	perGroup = 16 // addresses of a /28
+	maxPods   = 1000
+	maxName   = 130 // bytes of a name
+	maxDoubts = 8   // of an ENI
+	tens      = 10
+	perGroup  = 16 // addresses of a /28
 )
 
 // Of computes the page from the daemon's state.
@@ -87,7 +91,7 @@ func Of(v engine.View, s engine.Status, events []recent.Record, now time.Time) V
 	}
 	for _, h := range v.Pool.Lost {
 		out.Counts[Lost]++
-		out.Lost = append(out.Lost, Slot{Lost, h.Addr.String() + " lost: " + who(h) + "; delete the pod, so that it gets another address"})
+		out.Lost = append(out.Lost, Slot{State: Lost, Title: h.Addr.String() + " lost: " + who(h) + "; delete the pod, so that it gets another address"})
 	}
 	if v.Branches != nil {
 		out.Trunk = trunkOf(*v.Branches, now)
@@ -105,8 +109,12 @@ func factsOf(v engine.View) []Fact {
 		mode = "/28 prefixes"
 	}
 	return []Fact{
-		{"type", v.Node.InstanceType}, {"zone", v.Node.AZ}, {"address", v.Node.PrimaryIP.String()}, {"pool of", mode},
-		{"ENIs", fmt.Sprintf("%d of %d", len(v.Pool.ENIs), v.Limits.ENIs)}, {"VPC", v.Node.VPCID},
+		{"type", v.Node.InstanceType},
+		{"zone", v.Node.AZ},
+		{"address", v.Node.PrimaryIP.String()},
+		{"pool of", mode},
+		{"ENIs", fmt.Sprintf("%d of %d", len(v.Pool.ENIs), v.Limits.ENIs)},
+		{"VPC", v.Node.VPCID},
 	}
 }
 
@@ -134,10 +142,15 @@ func rowOf(v engine.View, e pool.ENI, now time.Time) Row {
 	if e.IsPrimary() {
 		role = "primary ENI"
 	}
-	out.Facts = []Fact{{"", role}, {"link", cmp.Or(link.Name, "none yet")}, {"address", e.Primary.String()}, {"subnet", e.SubnetID + " " + e.Subnet.String()}, {"table", table(e)}}
+	out.Facts = []Fact{{role, ""}, {"link", cmp.Or(link.Name, "none yet")}, {"address", e.Primary.String()}, {"subnet", e.SubnetID + " " + e.Subnet.String()}, {"table", table(e)}}
 	for _, a := range e.Slots {
-		s := Slot{State: stateOf(a, e), Title: titleOf(a, e, now)}
+		s := Slot{State: stateOf(a, e), Title: titleOf(a, e, now), Doubt: a.Holder != nil && a.Note != ""}
 		out.Counts[s.State]++
+		if a.Note != "" && len(out.Doubts) < maxDoubts {
+			out.Doubts = append(out.Doubts, s.Title)
+		} else if a.Note != "" {
+			out.More++
+		}
 		out.Groups = appendSlot(out.Groups, prefixOf(a), s)
 	}
 	room := max(0, v.Limits.Secondary()-len(e.Addresses)-len(e.Prefixes))
