@@ -64,7 +64,7 @@ func (c call) on(flag string) bool { return c.given[flag] == "true" }
 // commands is the table, in the order of the usage.
 func commands() []command {
 	return []command{
-		statusCommand(), poolCommand(), snatCommand(),
+		statusCommand(), poolCommand(), podsCommand(), snatCommand(),
 		explainCommand(), checkCommand(), maxPodsCommand(),
 		installCommand(), uninstallCommand(), completionCommand(),
 	}

@@ -65,3 +65,12 @@ func TestHeldOf(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
+
+func address(t *testing.T, text string) netip.Addr {
+	t.Helper()
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}

@@ -111,7 +111,7 @@ func ownLimits(ctx context.Context, c call) (*ipamapi.NodeReply, error) {
 	defer cancel()
 	r, err := ipamapi.NewAdminClient(conn).Node(ctx, &ipamapi.NodeRequest{})
 	if err != nil {
-		return nil, fmt.Errorf("asking vpc-ipamd: %w", err)
+		return nil, silence(err)
 	}
 	return r, nil
 }

@@ -24,15 +24,15 @@ func poolCommand() command {
 			defer func() { _ = conn.Close() }()
 			ctx, cancel := context.WithTimeout(ctx, asking)
 			defer cancel()
-			return pool(ctx, ipamapi.NewAdminClient(conn), c.out, c.on("json"))
+			return showPool(ctx, ipamapi.NewAdminClient(conn), c.out, c.on("json"))
 		},
 	}
 }
 
-func pool(ctx context.Context, c ipamapi.AdminClient, out io.Writer, asJSON bool) (int, error) {
+func showPool(ctx context.Context, c ipamapi.AdminClient, out io.Writer, asJSON bool) (int, error) {
 	r, err := c.Pool(ctx, &ipamapi.PoolRequest{})
 	if err != nil {
-		return exitError, fmt.Errorf("asking vpc-ipamd: %w", err)
+		return exitError, silence(err)
 	}
 	v := viewOf(r)
 	if asJSON {

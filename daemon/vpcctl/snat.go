@@ -38,25 +38,41 @@ func snatCommand() command {
 func snat(ctx context.Context, c ipamapi.AdminClient, out io.Writer, asJSON bool) (int, error) {
 	r, err := c.Snat(ctx, &ipamapi.SnatRequest{})
 	if err != nil {
-		return exitError, fmt.Errorf("asking vpc-ipamd: %w", err)
+		return exitError, silence(err)
 	}
 	code := 0
 	if r.GetTrouble() != "" {
 		code = exitLimited
 	}
+	v := snatOf(r)
 	if asJSON {
-		return code, printJSON(out, snatView{r.GetNetwork(), r.GetSettings(), r.GetRepairs(), r.GetTrouble()})
+		return code, printJSON(out, v)
 	}
-	if r.GetNetwork() == "" {
-		_, err := fmt.Fprintln(out, "not kept: vpc-snat has added no pod yet")
-		return 0, err
+	fmt.Fprintln(out, v.kept())
+	for _, key := range slices.Sorted(maps.Keys(v.Settings)) {
+		fmt.Fprintf(out, "%s of its conflist: %s\n", key, v.Settings[key])
 	}
-	fmt.Fprintf(out, "kept for network %s, repaired %d times since vpc-ipamd started\n", r.GetNetwork(), r.GetRepairs())
-	for _, key := range slices.Sorted(maps.Keys(r.GetSettings())) {
-		fmt.Fprintf(out, "%s of its conflist: %s\n", key, r.GetSettings()[key])
-	}
-	if r.GetTrouble() != "" {
-		fmt.Fprintln(out, "not as wanted:", r.GetTrouble())
+	if v.Trouble != "" {
+		fmt.Fprintln(out, "not as wanted:", v.Trouble)
 	}
 	return code, nil
+}
+
+func snatOf(r *ipamapi.SnatReply) *snatView {
+	return &snatView{r.GetNetwork(), r.GetSettings(), r.GetRepairs(), r.GetTrouble()}
+}
+
+// String is all of it but the settings, in a line.
+func (v snatView) String() string {
+	if v.Trouble != "" {
+		return v.kept() + ", not as wanted: " + v.Trouble
+	}
+	return v.kept()
+}
+
+func (v snatView) kept() string {
+	if v.Network == "" {
+		return "not kept: vpc-snat has added no pod yet"
+	}
+	return fmt.Sprintf("kept for network %s, repaired %d times since vpc-ipamd started", v.Network, v.Repairs)
 }

@@ -59,6 +59,17 @@ func trunkOf(t *ipamapi.PoolTrunk) *trunkView {
 	return v
 }
 
+// inUse is how many branches pods have.
+func (v *trunkView) inUse() int {
+	n := 0
+	for _, b := range v.Branches {
+		if b.State == "in use" {
+			n++
+		}
+	}
+	return n
+}
+
 // print writes the trunk as text.
 func (v *trunkView) print(out io.Writer) error {
 	if v == nil {

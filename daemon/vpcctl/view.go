@@ -31,6 +31,7 @@ type eniView struct {
 	Table     int           `json:"table"`
 	Ready     bool          `json:"ready"`
 	Note      string        `json:"note"`
+	Drain     *drainView    `json:"drain"` // null: it is not being drained
 	Addresses []addressView `json:"addresses"`
 	Prefixes  []prefixView  `json:"prefixes"`
 }
@@ -68,7 +69,7 @@ func viewOf(r *ipamapi.PoolReply) view {
 		out := eniView{
 			ID: e.GetEni().GetId(), Device: int(e.GetEni().GetDevice()), Card: int(e.GetEni().GetCard()), MAC: e.GetEni().GetMac(),
 			MTU: int(e.GetEni().GetMtu()), Link: e.GetLink(), Primary: e.GetPrimary(), Subnet: e.GetSubnet(), SubnetID: e.GetSubnetId(),
-			Table: int(e.GetTable()), Ready: e.GetReady(), Note: e.GetNote(), Addresses: []addressView{}, Prefixes: []prefixView{},
+			Table: int(e.GetTable()), Ready: e.GetReady(), Note: e.GetNote(), Drain: drainOf(e.GetDrain()), Addresses: []addressView{}, Prefixes: []prefixView{},
 		}
 		for _, a := range e.GetAddresses() {
 			out.Addresses = append(out.Addresses, addressOf(a))

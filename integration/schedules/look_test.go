@@ -39,7 +39,7 @@ func (r *runtime) look() (sight, error) {
 		s.Pool = []byte("null")
 	}
 	status, _ := exec.Command(filepath.Join(r.bin, "vpcctl"), "status").CombinedOutput()
-	s.Status = strings.TrimSpace(string(status))
+	s.Status, _, _ = strings.Cut(string(status), "\n") // behind it come the details
 	if err := s.kernel(); err != nil {
 		return s, err
 	}

@@ -1,8 +1,9 @@
 #compdef vpcctl
 _vpcctl() {
 	local -a subcommands=(
-		'status:does vpc-ipamd serve?'
+		'status:does vpc-ipamd serve? the node, its ENIs, the pool, what it is to have and why, what the loop does next'
 		'pool:ENIs, addresses, who holds them, what the loop does next'
+		'pods:who has which address, by which links, since when'
 		'snat:whose outbound NAT is kept, how often it was repaired'
 		'explain:the way of a packet\: rules, routes, marks, SNAT, ENI, and what decided each'
 		'check:the node against what is promised of it'
@@ -29,6 +30,12 @@ _vpcctl() {
 		_arguments '--help[its flags and exit codes]' \
 			'--json[answer as JSON, whose names are stable]' \
 			'--socket=[of vpc-ipamd]:file:_files'
+		;;
+	pods)
+		_arguments '--help[its flags and exit codes]' \
+			'--json[answer as JSON, whose names are stable]' \
+			'--socket=[of vpc-ipamd]:file:_files' \
+			'--state-dir=[of vpc-ipamd]:directory:_files -/'
 		;;
 	snat)
 		_arguments '--help[its flags and exit codes]' \
@@ -103,7 +110,7 @@ _vpcctl() {
 		;;
 	help)
 		_arguments '--help[its flags and exit codes]' \
-			'1:SUBCOMMAND:(status pool snat explain check max-pods install uninstall completion)'
+			'1:SUBCOMMAND:(status pool pods snat explain check max-pods install uninstall completion)'
 		;;
 	esac
 }
