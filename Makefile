@@ -19,7 +19,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vpcchain
 CONTAINERD24 := $(CACHE)/containerd-$(shell cat tools/containerd/go.mod tools/containerd/go.sum | sha256sum | cut -c1-12)
 KUBERNETES := $(CACHE)/kubernetes-$(shell cat tools/kubernetes/{,etcd/}go.{mod,sum} | sha256sum | cut -c1-12)
 UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/branches ./integration/testsum ./integration/vm ./integration/chart ./integration/rules \
-        ./integration/runtimes/cri ./integration/runtimes/image
+        ./integration/runtimes/cri ./integration/runtimes/image ./integration/bench/... ./integration/performance
 # Tests of 802.1Q links are looked for here; those under a runtime run with the other tests of runtimes.
 VLAN = $(shell go list ./... | grep -v /integration/runtimes)
 

@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/vpcchain/vpcchain/integration/bench/chain"
+	"github.com/vpcchain/vpcchain/integration/bench/fill"
 	"github.com/vpcchain/vpcchain/integration/performance"
 )
 
@@ -36,6 +37,7 @@ type options struct {
 	root, bin, before, out, commit string
 	widths                         []int
 	n                              int
+	fill                           fill.Options
 }
 
 func run(ctx context.Context) error {
@@ -45,6 +47,8 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.out, "out", "", "document to write the sections into; docs/performance.md of the checkout if empty")
 	flag.StringVar(&o.commit, "commit", "unknown", "what was built, for the report")
 	flag.IntVar(&o.n, "n", 220, "pods of each chain at each parallelism; rounds are whole, so it may be some more")
+	flag.IntVar(&o.fill.From, "from", 0, "with -inside fill, the number of the first pod to make")
+	flag.IntVar(&o.fill.To, "to", 0, "with -inside fill, the number behind the last one")
 	parallel := flag.String("parallel", "1,8,32,110", "numbers of pods at once")
 	only := flag.String("only", "", "parts to run, with commas between them; all if empty")
 	inside := flag.String("inside", "", "what the bench itself executes in the namespaces of a simulated node")
@@ -77,6 +81,9 @@ func onNode(ctx context.Context, what string, o options) error {
 	switch what {
 	case "chain":
 		report, err = chain.Run(ctx, chain.Options{Bin: o.bin, Before: o.before, Conflists: filepath.Join(o.root, "conflist"), Widths: o.widths, N: o.n})
+	case "fill":
+		o.fill.Bin, o.fill.Conflist = o.bin, filepath.Join(o.root, "conflist", "10-vpc.conflist")
+		return fill.Run(ctx, os.Stdout, o.fill)
 	default:
 		err = fmt.Errorf("-inside %q: no such part", what)
 	}
@@ -93,6 +100,8 @@ func parts(ctx context.Context, o options, only string) error {
 	}
 	all := []part{
 		{"chain", performance.Chain, runChain},
+		{"path", performance.Path, runPath},
+		{"streams", performance.Streams, runStreams},
 	}
 	wanted := map[string]bool{}
 	for name := range strings.SplitSeq(only, ",") {

@@ -34,8 +34,8 @@ func onSimulation(ctx context.Context, o options, topology string, env []string,
 	return f(l, daemon)
 }
 
-// inside executes a part in the node's namespaces and returns its report.
-func inside(ctx context.Context, l *lab.Lab, o options, what string, args ...string) (string, error) {
+// inside executes a part in a node's namespaces and returns what it prints.
+func inside(ctx context.Context, l *lab.Lab, o options, node, what string, args ...string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", err
@@ -53,7 +53,7 @@ func runChain(ctx context.Context, o options, made *performance.Run) (report str
 		if o.before != "" {
 			args = append(args, "-before", o.before)
 		}
-		report, err = inside(ctx, l, o, "chain", args...)
+		report, err = inside(ctx, l, o, node, "chain", args...)
 		return err
 	})
 	return report, err

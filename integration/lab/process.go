@@ -43,6 +43,9 @@ func start(env []string, command string, args ...string) (*Process, error) {
 	return p, nil
 }
 
+// PID is the process's number: that of the command itself, which vpcsim exec replaces itself with.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Signal sends sig to the process; one that has ended already is no error.
 func (p *Process) Signal(sig syscall.Signal) { _ = p.cmd.Process.Signal(sig) }
 
