@@ -91,22 +91,8 @@ func (in Input) maxPods() int {
 	return math.MaxInt32
 }
 
-// goal is how many addresses the pool should have. Without a target it keeps
-// one that is free, as the stock CNI does.
-func (in Input) goal(c count) int {
-	busy, asked, n := c.used+c.resting, in.Waiters+in.Demand, 0
-	switch {
-	case in.Cordoned:
-		n = busy + asked
-	case in.perIP():
-		n = max(busy+in.Targets.WarmIP+asked, in.Targets.MinimumIP)
-	case in.Prefixes:
-		n = busy + max(in.Targets.WarmPrefix*perPrefix+asked, 1)
-	default:
-		n = busy + max(in.Targets.WarmENI*in.Limits.Secondary()+asked, 1)
-	}
-	return min(n, in.maxPods())
-}
+// goal is how many addresses the pool should have.
+func (in Input) goal(c count) int { return in.wish(c).Addresses }
 
 // need is what is missing: so many addresses, or so many prefixes.
 type need struct {
