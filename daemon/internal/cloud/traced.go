@@ -28,7 +28,7 @@ func traced(t Trace) func(*middleware.Stack) error {
 		ended := t(ctx, awsmiddleware.GetOperationName(ctx))
 		out, md, err := next.HandleInitialize(ctx, in)
 		o := Outcome{Err: err, RequestID: requestID(md, err)}
-		if ae := (smithy.APIError)(nil); errors.As(err, &ae) {
+		if ae := smithy.APIError(nil); errors.As(err, &ae) {
 			o.Code = ae.ErrorCode()
 		} else if err != nil {
 			o.Code = "NoAnswer"

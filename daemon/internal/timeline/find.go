@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Ambiguous is a beginning of more than one container's id.
-type Ambiguous struct {
+// AmbiguousError is a beginning of more than one container's id.
+type AmbiguousError struct {
 	Prefix     string
 	Containers []string
 }
 
-func (a *Ambiguous) Error() string {
+func (a *AmbiguousError) Error() string {
 	const few = 10
 	names := a.Containers
 	more := ""
@@ -44,7 +44,7 @@ func Of(calls []Call, who string) ([]Call, error) {
 		found = append(found, c)
 	}
 	if len(containers) > 1 && !slices.Contains(containers, who) {
-		return nil, &Ambiguous{who, containers}
+		return nil, &AmbiguousError{who, containers}
 	}
 	if slices.Contains(containers, who) {
 		found = slices.DeleteFunc(found, func(c Call) bool { return c.Attachment.ContainerID != who })

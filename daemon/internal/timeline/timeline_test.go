@@ -173,7 +173,7 @@ func TestOf(t *testing.T) {
 		}
 	}
 	_, err := Of(calls, "c0ffee")
-	if a, ok := errors.AsType[*Ambiguous](err); !ok || len(a.Containers) != 2 || !strings.Contains(err.Error(), web1) {
+	if a, ok := errors.AsType[*AmbiguousError](err); !ok || len(a.Containers) != 2 || !strings.Contains(err.Error(), web1) {
 		t.Errorf("%v", err)
 	}
 	// An id that is the beginning of another one is still an id.
