@@ -7,6 +7,7 @@ _vpcctl() {
 		'snat:whose outbound NAT is kept, how often it was repaired'
 		'explain:the way of a packet\: rules, routes, marks, SNAT, ENI, and what decided each'
 		'check:the node against what is promised of it'
+		'trace:the time line of a container'\''s ADD and DEL over plugins, RPC and EC2 calls; without CONTAINERID, the last calls'
 		'max-pods:how many pods an instance type carries, in each mode; without TYPE, this node'\''s'
 		'install:put the chain onto this node; --dry-run says what would be done'
 		'uninstall:take it off again, with every kernel object; refuses while pods run'
@@ -57,6 +58,13 @@ _vpcctl() {
 			'--json[answer as JSON, whose names are stable]' \
 			'--socket=[of vpc-ipamd]:file:_files' \
 			'--state-dir=[of vpc-ipamd]:directory:_files -/'
+		;;
+	trace)
+		_arguments '--help[its flags and exit codes]' \
+			'--last=[how many calls to list without CONTAINERID]:N: ' \
+			'--json[answer as JSON, whose names are stable]' \
+			'--state-dir=[of vpc-ipamd]:directory:_files -/' \
+			'1:CONTAINERID: '
 		;;
 	max-pods)
 		_arguments '--help[its flags and exit codes]' \
@@ -110,7 +118,7 @@ _vpcctl() {
 		;;
 	help)
 		_arguments '--help[its flags and exit codes]' \
-			'1:SUBCOMMAND:(status pool pods snat explain check max-pods install uninstall completion)'
+			'1:SUBCOMMAND:(status pool pods snat explain check trace max-pods install uninstall completion)'
 		;;
 	esac
 }
