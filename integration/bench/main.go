@@ -38,6 +38,7 @@ type options struct {
 	widths                         []int
 	n                              int
 	fill                           fill.Options
+	rate                           int
 }
 
 func run(ctx context.Context) error {
@@ -49,6 +50,7 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.n, "n", 220, "pods of each chain at each parallelism; rounds are whole, so it may be some more")
 	flag.IntVar(&o.fill.From, "from", 0, "with -inside fill, the number of the first pod to make")
 	flag.IntVar(&o.fill.To, "to", 0, "with -inside fill, the number behind the last one")
+	flag.IntVar(&o.rate, "rate", 50, "with -inside churn, pods deleted and added a second")
 	parallel := flag.String("parallel", "1,8,32,110", "numbers of pods at once")
 	only := flag.String("only", "", "parts to run, with commas between them; all if empty")
 	inside := flag.String("inside", "", "what the bench itself executes in the namespaces of a simulated node")
@@ -78,12 +80,16 @@ func run(ctx context.Context) error {
 func onNode(ctx context.Context, what string, o options) error {
 	var report string
 	var err error
+	o.fill.Bin, o.fill.Conflist = o.bin, filepath.Join(o.root, "conflist", "10-vpc.conflist")
 	switch what {
 	case "chain":
 		report, err = chain.Run(ctx, chain.Options{Bin: o.bin, Before: o.before, Conflists: filepath.Join(o.root, "conflist"), Widths: o.widths, N: o.n})
 	case "fill":
-		o.fill.Bin, o.fill.Conflist = o.bin, filepath.Join(o.root, "conflist", "10-vpc.conflist")
 		return fill.Run(ctx, os.Stdout, o.fill)
+	case "churn":
+		var n int64
+		n, err = fill.Churn(ctx, o.fill, o.rate, churned)
+		report = fmt.Sprint(n)
 	default:
 		err = fmt.Errorf("-inside %q: no such part", what)
 	}
@@ -102,6 +108,8 @@ func parts(ctx context.Context, o options, only string) error {
 		{"chain", performance.Chain, runChain},
 		{"path", performance.Path, runPath},
 		{"streams", performance.Streams, runStreams},
+		{"daemon", performance.Daemon, runDaemon},
+		{"sizes", performance.Sizes, runSizes},
 	}
 	wanted := map[string]bool{}
 	for name := range strings.SplitSeq(only, ",") {
