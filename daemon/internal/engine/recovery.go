@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
+	"github.com/vpcchain/vpcchain/daemon/internal/orphans"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/daemon/internal/rebuild"
 )
@@ -20,6 +21,8 @@ type Recovery interface {
 // Orphans finds attachments without a pod: see package orphans.
 type Orphans interface {
 	Find(ctx context.Context, held []pool.Allocation, now time.Time) ([]pool.Allocation, error)
+	// Judge looks once, for an operator who asks now.
+	Judge(ctx context.Context, held []pool.Allocation, now time.Time) (orphans.Verdicts, error)
 }
 
 // ErrNotRecorded is an Assign whose allocation cannot be written down: a restart
@@ -89,25 +92,32 @@ func (e *Engine) releaseOrphans(ctx context.Context, held []pool.Allocation) {
 	if e.Orphans == nil {
 		return
 	}
-	orphans, err := e.Orphans.Find(ctx, held, time.Now())
+	gone, err := e.Orphans.Find(ctx, held, time.Now())
 	if err != nil && ctx.Err() == nil {
 		e.Log.Warn("looking for abandoned attachments", "error", err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, o := range orphans {
-		h, ok := e.allocation(o.Attachment)
-		if !ok || !h.Since.Equal(o.Since) || e.asking[o.Attachment] != nil {
-			continue // released, or added again meanwhile
-		}
-		if _, err := e.releaseOne(o.Attachment); err != nil {
-			e.Log.Warn("releasing an abandoned attachment", "attachment", o.Attachment.String(), "error", err)
-			continue
-		}
-		e.tally.Orphans++
-		e.Log.Warn("released: its interface and network namespace are gone, and no DEL came", "attachment", o.Attachment.String(),
-			"address", h.Addr, "namespace", h.Pod.Namespace, "pod", h.Pod.Name)
+	for _, o := range gone {
+		_ = e.releaseOrphan(o) // what failed is found again
 	}
+}
+
+// releaseOrphan releases an attachment if it is still the one that was found; the
+// caller holds the lock.
+func (e *Engine) releaseOrphan(o pool.Allocation) error {
+	h, ok := e.allocation(o.Attachment)
+	if !ok || !h.Since.Equal(o.Since) || e.asking[o.Attachment] != nil {
+		return errMeanwhile
+	}
+	if _, err := e.releaseOne(o.Attachment); err != nil {
+		e.Log.Warn("releasing an abandoned attachment", "attachment", o.Attachment.String(), "error", err)
+		return err
+	}
+	e.tally.Orphans++
+	e.Log.Warn("released: its interface and network namespace are gone, and no DEL came", "attachment", o.Attachment.String(),
+		"address", h.Addr, "namespace", h.Pod.Namespace, "pod", h.Pod.Name)
+	return nil
 }
 
 // reviewWithheld lets go of addresses that the kernel does not use any more.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vpcchain/vpcchain/daemon/internal/config"
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
+	"github.com/vpcchain/vpcchain/daemon/internal/orphans"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/daemon/internal/rebuild"
 )
@@ -99,6 +100,15 @@ func (f *finder) Find(_ context.Context, held []pool.Allocation, _ time.Time) (o
 	return out, nil
 }
 
+func (f *finder) Judge(ctx context.Context, held []pool.Allocation, now time.Time) (orphans.Verdicts, error) {
+	gone, err := f.Find(ctx, held, now)
+	out := orphans.Verdicts{Alive: len(held) - len(gone)}
+	for _, h := range gone {
+		out.List = append(out.List, orphans.Verdict{Allocation: h, Release: true, Why: "it is gone"})
+	}
+	return out, err
+}
+
 func TestOrphansAreReleased(t *testing.T) {
 	inBubble(t, config.Config{WarmIP: 1, Recovering: config.Recovering{OrphanGrace: time.Minute}}, func(t *testing.T, r *rig) {
 		f := &finder{orphans: map[string]time.Time{}}
@@ -117,6 +127,38 @@ func TestOrphansAreReleased(t *testing.T) {
 		}
 		if !r.held(att("lives")).Addr.IsValid() || !r.held(att("again")).Addr.IsValid() {
 			t.Error("released without reason")
+		}
+	})
+}
+
+// An operator's sweep releases at once what is gone, and neither who came again
+// since nor, dry, anybody.
+func TestSweep(t *testing.T) {
+	inBubble(t, config.Config{WarmIP: 1, Recovering: config.Recovering{OrphanGrace: time.Hour}}, func(t *testing.T, r *rig) {
+		f := &finder{orphans: map[string]time.Time{"orphan": {}, "again": time.Now().Add(-time.Hour)}}
+		r.start()
+		if _, err := r.Sweep(t.Context(), false); !errors.Is(err, ErrNoKernel) {
+			t.Errorf("without a kernel: %v", err)
+		}
+		r.Orphans = f
+		for _, id := range []string{"lives", "orphan", "again"} {
+			r.mustAssign(id)
+		}
+		v, err := r.Sweep(t.Context(), true)
+		if err != nil || len(v.List) != 2 || v.Alive != 1 || !r.held(att("orphan")).Addr.IsValid() {
+			t.Errorf("dry: %+v, %v", v, err)
+		}
+		v, err = r.Sweep(t.Context(), false)
+		if err != nil || len(v.List) != 2 {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		for _, x := range v.List {
+			if id := x.Attachment.ContainerID; x.Release != (id == "orphan") || r.held(x.Attachment).Addr.IsValid() != (id == "again") {
+				t.Errorf("%s: released %v, %s", id, x.Release, x.Why)
+			}
+		}
+		if !r.held(att("lives")).Addr.IsValid() {
+			t.Error("who lives was released")
 		}
 	})
 }

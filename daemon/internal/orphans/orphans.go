@@ -7,6 +7,7 @@ package orphans
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
@@ -52,6 +53,7 @@ type Finder struct {
 	Runtime Runtime // nil: it is not asked
 	Grace   time.Duration
 
+	mu      sync.Mutex
 	hadVeth map[vpcnet.Attachment]bool // seen with a veth: not a delegated one
 	missing map[vpcnet.Attachment]time.Time
 }
@@ -64,6 +66,13 @@ func (f *Finder) Find(ctx context.Context, held []pool.Allocation, now time.Time
 	if err != nil {
 		return nil, err
 	}
+	return f.ask(ctx, f.without(held, veths, now))
+}
+
+// without are those that have had no trace for Grace, and remembers the others.
+func (f *Finder) without(held []pool.Allocation, veths Veths, now time.Time) []pool.Allocation {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	hadVeth, missing := map[vpcnet.Attachment]bool{}, map[vpcnet.Attachment]time.Time{}
 	var out []pool.Allocation
 	for _, h := range held {
@@ -83,7 +92,7 @@ func (f *Finder) Find(ctx context.Context, held []pool.Allocation, now time.Time
 		}
 	}
 	f.hadVeth, f.missing = hadVeth, missing
-	return f.ask(ctx, out)
+	return out
 }
 
 // gone tells whether the pod's namespace is gone. One that is not known went

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
@@ -60,4 +63,15 @@ func TestNode(t *testing.T) {
 			t.Errorf("%v", a)
 		}
 	}
+}
+
+// A daemon without a kernel sees no pods, and releases none.
+func TestSweepWithoutKernel(t *testing.T) {
+	r := newRig(t, eni.Limits{ENIs: 1, IPv4PerENI: 4}, 3)
+	a := r.mustAssign(t, "a")
+	_, err := adminOf(t, r).Sweep(t.Context(), &ipamapi.SweepRequest{})
+	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "-no-host") {
+		t.Errorf("%v", err)
+	}
+	must(t, r.Check(t.Context(), att("a"), a.Addr))
 }

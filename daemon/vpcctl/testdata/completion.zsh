@@ -7,6 +7,7 @@ _vpcctl() {
 		'snat:whose outbound NAT is kept, how often it was repaired'
 		'explain:the way of a packet\: rules, routes, marks, SNAT, ENI, and what decided each'
 		'check:the node against what is promised of it'
+		'gc:release what is held for pods that are gone, as a GC of the runtime would'
 		'trace:the time line of a container'\''s ADD and DEL over plugins, RPC and EC2 calls; without CONTAINERID, the last calls'
 		'max-pods:how many pods an instance type carries, in each mode; without TYPE, this node'\''s'
 		'install:put the chain onto this node; --dry-run says what would be done'
@@ -58,6 +59,12 @@ _vpcctl() {
 			'--json[answer as JSON, whose names are stable]' \
 			'--socket=[of vpc-ipamd]:file:_files' \
 			'--state-dir=[of vpc-ipamd]:directory:_files -/'
+		;;
+	gc)
+		_arguments '--help[its flags and exit codes]' \
+			'--dry-run[say what would be released]' \
+			'--json[answer as JSON, whose names are stable]' \
+			'--socket=[of vpc-ipamd]:file:_files'
 		;;
 	trace)
 		_arguments '--help[its flags and exit codes]' \
@@ -118,7 +125,7 @@ _vpcctl() {
 		;;
 	help)
 		_arguments '--help[its flags and exit codes]' \
-			'1:SUBCOMMAND:(status pool pods snat explain check trace max-pods install uninstall completion)'
+			'1:SUBCOMMAND:(status pool pods snat explain check gc trace max-pods install uninstall completion)'
 		;;
 	esac
 }
