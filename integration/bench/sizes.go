@@ -18,8 +18,18 @@ type program struct {
 
 func programs() []program {
 	return []program{
-		{"vpc-ipam", 8}, {"vpc-veth", 4}, {"vpc-snat", 4}, {"vpc-sgpp", 4}, {"vpc-ipamd", 0}, {"vpc-kube", 0}, {"vpcctl", 0},
-		{"cni/ptp", 0}, {"cni/host-local", 0}, {"cni/portmap", 0}, {"cni/bandwidth", 0}, {"empty", 0},
+		{"vpc-ipam", 8},
+		{"vpc-veth", 4},
+		{"vpc-snat", 4},
+		{"vpc-sgpp", 4},
+		{"vpc-ipamd", 0},
+		{"vpc-kube", 0},
+		{"vpcctl", 0},
+		{"cni/ptp", 0},
+		{"cni/host-local", 0},
+		{"cni/portmap", 0},
+		{"cni/bandwidth", 0},
+		{"empty", 0},
 	}
 }
 
