@@ -110,7 +110,10 @@ func (a Action) String() string {
 func (a Action) gives() int { return a.Count + a.Prefixes*perPrefix }
 
 // Decide returns what to do, nothing when the pool is on target.
-func Decide(in Input) []Action {
+func Decide(in Input) []Action { return append(in.drained(), in.size()...) }
+
+// size is what the pool's size needs.
+func (in Input) size() []Action {
 	c := in.count()
 	if n := in.need(c); n.addrs > 0 {
 		return in.grow(n)
@@ -125,5 +128,5 @@ func Decide(in Input) []Action {
 func Surplus(in Input) bool {
 	in.Shrink = true
 	c := in.count()
-	return in.need(c).addrs <= 0 && len(Decide(in)) > 0
+	return in.need(c).addrs <= 0 && len(in.size()) > 0
 }

@@ -43,7 +43,7 @@ func (in Input) fill(n *need) []Action {
 	}
 	for _, e := range in.Pool.ENIs {
 		room := in.Limits.Secondary() - len(e.Addresses) - len(e.Prefixes) - busy[e.ID]
-		if room <= 0 || e.Reserved || e.Full {
+		if room <= 0 || e.Reserved || e.Full || e.Draining {
 			continue
 		}
 		if a, ok := in.chunk(n, room, in.Fragmented[e.SubnetID]); ok && !assigning[e.ID] {

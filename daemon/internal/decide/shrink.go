@@ -20,7 +20,7 @@ func (in Input) shrink(s surplus) []Action {
 	for _, e := range byUse {
 		c := in.countOf(e)
 		switch {
-		case e.Reserved:
+		case e.Reserved, e.Draining:
 		case e.IsPrimary() || e.Count(pool.Free) != len(e.Slots) || c.free > s.addrs || c.blocks > s.blocks:
 			stay = append(stay, e)
 		default:

@@ -43,6 +43,7 @@ type Pool struct {
 	byAddr   map[netip.Addr]*Allocation
 	freed    map[netip.Addr]time.Time // last release: cooldown, and least recently used first
 	withheld map[netip.Addr]string    // see Withhold
+	draining map[string]bool          // ENIs by id, see Drain
 }
 
 // member is an ENI of the pool.

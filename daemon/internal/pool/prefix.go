@@ -147,5 +147,5 @@ func (p *Pool) pickPacked(now time.Time) (addr netip.Addr, id string, ok bool) {
 
 // serving are the ENIs that can take pods now, the primary one first.
 func (p *Pool) serving() []*member {
-	return slices.DeleteFunc(p.ordered(), func(m *member) bool { return !m.ready || p.reserves(m.ENI) })
+	return slices.DeleteFunc(p.ordered(), func(m *member) bool { return !m.ready || p.reserves(m.ENI) || p.drains(m.ENI) })
 }

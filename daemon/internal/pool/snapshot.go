@@ -36,6 +36,8 @@ type ENI struct {
 	Slots []Address // single addresses first, then those of each prefix
 	// Reserved: no pod goes here.
 	Reserved bool
+	// Draining: no new pod goes here, and it goes when it has none left.
+	Draining bool
 	// Full: its subnet has no address to spare for now. The pool does not know
 	// such things; who decides on a snapshot fills it in.
 	Full   bool
@@ -112,7 +114,7 @@ func (p *Pool) Snapshot(now time.Time) Snapshot {
 	var s Snapshot
 	seen := map[netip.Addr]bool{}
 	for _, m := range p.ordered() {
-		e := ENI{ENI: m.ENI, Ready: m.ready, Reason: m.reason, Age: now.Sub(m.since), Reserved: p.reserves(m.ENI)}
+		e := ENI{ENI: m.ENI, Ready: m.ready, Reason: m.reason, Age: now.Sub(m.since), Reserved: p.reserves(m.ENI), Draining: p.drains(m.ENI)}
 		if why := p.leaves(m.ENI); why != "" {
 			e.Reason = "left alone: " + why
 		}
@@ -129,6 +131,8 @@ func (p *Pool) Snapshot(now time.Time) Snapshot {
 				slot.State = Withheld
 			case !p.available(a, now):
 				slot.State = Cooling
+			case e.Draining:
+				slot.State = Reserved
 			}
 			e.Slots = append(e.Slots, slot)
 		}

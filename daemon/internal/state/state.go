@@ -120,6 +120,9 @@ func (s *Store) readable() (err error) {
 	if _, err := s.Seeded(); err != nil {
 		return err
 	}
+	if _, err := s.Draining(); err != nil {
+		return err
+	}
 	_, err = s.Intents()
 	return err
 }
