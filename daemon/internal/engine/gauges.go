@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -21,7 +22,8 @@ type Gauges struct {
 	Demand   int // pods on their way here that have not asked yet
 	// Actions of the loop that are being carried out, by their kind's name.
 	Actions map[string]int
-	// FullSubnets had no address left when EC2 was asked for one last, and are not asked again yet.
+	// FullSubnets had no room when an ENI or an address was last wanted there;
+	// AnySubnet is among them when none has that may be used.
 	FullSubnets []string
 	Failures    int // attempts to grow or to look that failed in a row; of the worst
 	Branches    *trunking.View
@@ -71,12 +73,15 @@ func (e *Engine) Gauges() Gauges {
 	return g
 }
 
-// full are the subnets that EC2 says have no room.
+// AnySubnet stands for all subnets that may be used.
+const AnySubnet = "any"
+
+// full are the subnets without room.
 func (p places) full() []string {
 	var out []string
 	for subnet, b := range p {
-		if subnet != "" && isA(b.last, eni.ErrSubnetFull) {
-			out = append(out, subnet)
+		if isA(b.last, eni.ErrSubnetFull) {
+			out = append(out, cmp.Or(subnet, AnySubnet))
 		}
 	}
 	slices.Sort(out)

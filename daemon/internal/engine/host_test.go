@@ -25,13 +25,21 @@ type fakeHost struct {
 	degraded []string
 	fromErr  error
 	events   chan struct{}
+	heals    map[string]int
+	hang     chan struct{} // closed: Sync returns; nil: at once
 }
 
 func (h *fakeHost) Sync(_ context.Context, d hostnet.Desired) (hostnet.Observed, error) {
 	h.mu.Lock()
+	hang := h.hang
+	h.mu.Unlock()
+	if hang != nil {
+		<-hang
+	}
+	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.desired = d
-	obs := hostnet.Observed{Primary: hostnet.Link{Name: "eth0", MTU: 9001, Ready: true}, ENIs: map[string]hostnet.Link{}, Degraded: h.degraded}
+	obs := hostnet.Observed{Primary: hostnet.Link{Name: "eth0", MTU: 9001, Ready: true}, ENIs: map[string]hostnet.Link{}, Degraded: h.degraded, Healed: h.heals}
 	for _, e := range d.ENIs {
 		reason, down := h.down[e.ID]
 		obs.ENIs[e.ID] = hostnet.Link{Name: fmt.Sprintf("eth%d", e.Device), MTU: 9001, Ready: !down, Reason: reason}

@@ -56,7 +56,7 @@ func poolFamilies() []Family {
 		{podsExpected, gauge, "Pods that Kubernetes has sent here and that have not asked for an address yet.", nil, Alias{}},
 		{subnetFree, gauge, "Free addresses of a subnet when EC2 was asked last. Absent until it was: no call is made for this.", []string{"subnet"}, Alias{}},
 		{subnetAsked, gauge, "When EC2 was asked last for the free addresses of a subnet.", []string{"subnet"}, Alias{}},
-		{subnetFull, gauge, "1 for a subnet that had no address left when one was last asked for. Absent otherwise.", []string{"subnet"}, Alias{}},
+		{subnetFull, gauge, "1 for a subnet that had no room when an ENI or an address was last wanted in it, and for any, when none that may be used had. Absent otherwise.", []string{"subnet"}, Alias{}},
 	}
 }
 
