@@ -944,8 +944,9 @@ type PoolReply struct {
 	Waiters uint32   `protobuf:"varint,4,opt,name=waiters,proto3" json:"waiters,omitempty"`
 	// Addresses that pods hold and that no ENI has any more.
 	Lost          []*PoolAddress `protobuf:"bytes,5,rep,name=lost,proto3" json:"lost,omitempty"`
-	Trunk         *PoolTrunk     `protobuf:"bytes,6,opt,name=trunk,proto3" json:"trunk,omitempty"`    // absent where the daemon gives no branch ENIs
-	Demand        uint32         `protobuf:"varint,7,opt,name=demand,proto3" json:"demand,omitempty"` // pods that Kubernetes has sent here, and that have not asked yet
+	Trunk         *PoolTrunk     `protobuf:"bytes,6,opt,name=trunk,proto3" json:"trunk,omitempty"`     // absent where the daemon gives no branch ENIs
+	Demand        uint32         `protobuf:"varint,7,opt,name=demand,proto3" json:"demand,omitempty"`  // pods that Kubernetes has sent here, and that have not asked yet
+	Leaving       []string       `protobuf:"bytes,8,rep,name=leaving,proto3" json:"leaving,omitempty"` // drained ENIs that the pool has given up and EC2 not yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1027,6 +1028,13 @@ func (x *PoolReply) GetDemand() uint32 {
 		return x.Demand
 	}
 	return 0
+}
+
+func (x *PoolReply) GetLeaving() []string {
+	if x != nil {
+		return x.Leaving
+	}
+	return nil
 }
 
 // PoolTrunk is the ENI whose VLANs are the branch ENIs of pods.
@@ -3087,7 +3095,7 @@ const file_ipam_proto_rawDesc = "" +
 	"\x05valid\x18\x02 \x03(\v2\x1c.vpcchain.ipam.v1.AttachmentR\x05valid\"*\n" +
 	"\fCollectReply\x12\x1a\n" +
 	"\breleased\x18\x01 \x01(\rR\breleased\"\r\n" +
-	"\vPoolRequest\"\x9c\x02\n" +
+	"\vPoolRequest\"\xb6\x02\n" +
 	"\tPoolReply\x12-\n" +
 	"\x04enis\x18\x01 \x03(\v2\x19.vpcchain.ipam.v1.PoolENIR\x04enis\x124\n" +
 	"\x06totals\x18\x02 \x01(\v2\x1c.vpcchain.ipam.v1.PoolTotalsR\x06totals\x12\x12\n" +
@@ -3095,7 +3103,8 @@ const file_ipam_proto_rawDesc = "" +
 	"\awaiters\x18\x04 \x01(\rR\awaiters\x121\n" +
 	"\x04lost\x18\x05 \x03(\v2\x1d.vpcchain.ipam.v1.PoolAddressR\x04lost\x121\n" +
 	"\x05trunk\x18\x06 \x01(\v2\x1b.vpcchain.ipam.v1.PoolTrunkR\x05trunk\x12\x16\n" +
-	"\x06demand\x18\a \x01(\rR\x06demand\"\xc8\x01\n" +
+	"\x06demand\x18\a \x01(\rR\x06demand\x12\x18\n" +
+	"\aleaving\x18\b \x03(\tR\aleaving\"\xc8\x01\n" +
 	"\tPoolTrunk\x12'\n" +
 	"\x03eni\x18\x01 \x01(\v2\x15.vpcchain.ipam.v1.ENIR\x03eni\x12\x14\n" +
 	"\x05ready\x18\x02 \x01(\bR\x05ready\x12\x12\n" +
