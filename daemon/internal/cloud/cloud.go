@@ -3,7 +3,7 @@
 // into those of package eni and EC2's error codes into eni's sentinels.
 //
 // It decides nothing and keeps no state but the CIDRs of subnets, which never
-// change. It retries in one place, the SDK's adaptive retryer, and repeats a
+// change. It retries in one place, the SDK's standard retryer, and repeats a
 // call that may have been applied only where EC2 makes that harmless.
 package cloud
 
@@ -79,7 +79,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(o.Timeout)),
 		config.WithRegion(o.Region),
-		config.WithRetryer(func() aws.Retryer { return newAdaptive() }),
+		config.WithRetryer(func() aws.Retryer { return newRetryer() }),
 		config.WithAPIOptions([]func(*middleware.Stack) error{
 			awsmiddleware.AddUserAgentKeyValue("vpc-ipamd", o.Version),
 		}))
@@ -94,7 +94,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	c := &Client{subnets: map[string]netip.Prefix{}, rooms: map[string]eni.SubnetRoom{}}
 	c.imds = imds.NewFromConfig(cfg, func(io *imds.Options) {
 		io.EnableFallback = aws.FalseTernary // IMDSv2 only
-		io.Retryer, io.DisableDefaultMaxBackoff = soon{newAdaptive()}, true
+		io.Retryer, io.DisableDefaultMaxBackoff = soon{newRetryer()}, true
 	})
 	if c.instance, err = c.read(ctx, "instance-id"); err != nil {
 		return nil, fmt.Errorf("finding out which instance this is: %w", err)
@@ -105,7 +105,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 		}
 	}
 	c.region = cfg.Region
-	c.retryer = newAdaptive()
+	c.retryer = newRetryer()
 	c.ec2 = ec2.NewFromConfig(cfg, func(eo *ec2.Options) {
 		eo.Retryer = c.retryer
 		if o.Gate != nil {

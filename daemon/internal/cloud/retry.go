@@ -1,9 +1,8 @@
 package cloud
 
 import (
-	"context"
 	"errors"
-	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,42 +11,37 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// maxAttempts of one EC2 call, throttled ones included. The delays between
-// them grow to 20 s at most (the SDK's default).
+// maxAttempts of one EC2 call, throttled ones included.
 const maxAttempts = 5
 
-// tokenPoll is how often a call asks again for its turn after throttling. The
-// adaptive rate is 0.5 calls a second at least.
-const tokenPoll = 50 * time.Millisecond
+// firstThrottled is the pause after EC2 has first refused a call for its rate; it
+// doubles. The buckets are the account's and refill with 5 calls a second (EC2
+// Developer Guide, "Request throttling"): in a cluster of hundreds of nodes that
+// start together a call that comes back sooner is refused again, for nothing. The
+// SDK's own pauses are half as long.
+const firstThrottled = time.Second
 
-// adaptive is the SDK's adaptive retryer: exponential back-off with jitter, and
-// after throttling a client-side rate that all calls of the client share. Only
-// its waiting is our own: the SDK's rounds the last part of a wait down to 0 ns
-// and spins until the clock moves, which virtual time never does for it.
-type adaptive struct{ *retry.AdaptiveMode }
+// retryer is the SDK's standard one: exponential back-off with jitter, 20 s at
+// most, and a quota of retries that failures use up. Its adaptive mode would slow
+// down all calls of the node after one is refused: EC2 counts each API by itself,
+// and what it refuses is hardly ever of this node's making.
+type retryer struct{ *retry.Standard }
 
-func newAdaptive() adaptive {
-	return adaptive{retry.NewAdaptiveMode(func(ao *retry.AdaptiveModeOptions) {
-		ao.FailOnNoAttemptTokens = true
-		ao.StandardOptions = append(ao.StandardOptions, func(so *retry.StandardOptions) { so.MaxAttempts = maxAttempts })
-	})}
+func newRetryer() retryer {
+	return retryer{retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts = maxAttempts })}
 }
 
-// GetAttemptToken waits for the call's turn; the SDK asks before each attempt.
-func (a adaptive) GetAttemptToken(ctx context.Context) (func(error) error, error) {
-	for {
-		// The only error is that it is not our turn yet.
-		if release, err := a.AdaptiveMode.GetAttemptToken(ctx); err == nil {
-			return release, nil
-		}
-		timer := time.NewTimer(tokenPoll)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, fmt.Errorf("waiting for a turn after EC2 throttled calls: %w", ctx.Err())
-		}
+func (r retryer) RetryDelay(attempt int, err error) (time.Duration, error) {
+	if throttles().IsErrorRetryable(err) != aws.TrueTernary {
+		return r.Standard.RetryDelay(attempt, err)
 	}
+	d := firstThrottled << max(attempt-1, 0)
+	return d/2 + rand.N(d), nil //nolint:gosec // jitter
+}
+
+// throttles finds the errors that say that a call was not looked at for its rate.
+func throttles() retry.IsErrorRetryables {
+	return retry.IsErrorRetryables{retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}}
 }
 
 // notShown also repeats a call about an ENI that EC2 does not know yet: what
@@ -79,17 +73,11 @@ func isNotShown(err error) bool {
 // onlyUnapplied retries a call only when EC2 refused it for its rate. After a
 // broken connection the call may have been applied, and AssignPrivateIpAddresses
 // has no client token: a second one would assign as many again.
-type onlyUnapplied struct {
-	aws.RetryerV2
-	throttled retry.IsErrorRetryables
-}
+type onlyUnapplied struct{ aws.RetryerV2 }
 
-func (c *Client) onlyUnapplied(eo *ec2.Options) {
-	codes := retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}
-	eo.Retryer = onlyUnapplied{c.retryer, retry.IsErrorRetryables{codes}}
-}
+func (c *Client) onlyUnapplied(eo *ec2.Options) { eo.Retryer = onlyUnapplied{c.retryer} }
 
 // IsErrorRetryable tells whether err says that the call was not looked at.
 func (r onlyUnapplied) IsErrorRetryable(err error) bool {
-	return r.throttled.IsErrorRetryable(err) == aws.TrueTernary
+	return throttles().IsErrorRetryable(err) == aws.TrueTernary
 }

@@ -139,7 +139,7 @@ func TestLostAssignIsFound(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	inBubble(t, config.Config{WarmIP: 1}, func(t *testing.T, r *rig) {
-		r.ec2.broken["Assign"] = eni.ErrThrottled
+		r.ec2.broken["Assign"] = eni.ErrUnauthorized
 		r.start()
 		waiting := r.later("a", 2*time.Hour)
 		pass(time.Hour)

@@ -116,6 +116,8 @@ type Engine struct {
 	devices  map[int]bool // device indexes that ENIs being made will take
 	serial   int
 	backoff  backoff
+	sparing  sparing
+	leavers  leavers
 	places   places  // where ENIs could not grow lately
 	groups   backoff // of changing security groups
 	look     looking
@@ -144,7 +146,7 @@ type Engine struct {
 func New(d Deps) *Engine {
 	e := &Engine{
 		Deps: d, pool: pool.New(d.Config.Cooldown), inFlight: map[int]decide.Action{}, devices: map[int]bool{},
-		asking: map[vpcnet.Attachment]*asking{}, places: places{},
+		asking: map[vpcnet.Attachment]*asking{}, places: places{}, leavers: leavers{},
 		links: map[string]hostnet.Link{}, tally: newTally(), wake: make(chan struct{}, 1), intents: intent.New(d.ENIs, d.Remover, d.Intents, d.Log),
 	}
 	e.intents.SpareFor = d.Config.SpareFor

@@ -135,7 +135,7 @@ func TestNoPauseForWantOfABlock(t *testing.T) {
 func TestFailuresTogetherCountOnce(t *testing.T) {
 	inBubble(t, config.Config{WarmENI: 4}, func(t *testing.T, r *rig) {
 		r.ec2.limits = five()
-		r.ec2.broken["Create"] = eni.ErrThrottled
+		r.ec2.broken["Create"] = eni.ErrUnauthorized
 		r.ec2.slow["Assign"] = r.ec2.latency / 2 // the primary ENI is full before they fail
 		r.start()
 		for r.acting() {
@@ -150,7 +150,7 @@ func TestFailuresTogetherCountOnce(t *testing.T) {
 // A call that began before another one failed does not end the pause after it.
 func TestSuccessOfBefore(t *testing.T) {
 	inBubble(t, config.Config{MinimumIP: 5}, func(t *testing.T, r *rig) {
-		r.ec2.faults["Create"] = []error{eni.ErrThrottled}
+		r.ec2.faults["Create"] = []error{eni.ErrUnauthorized}
 		r.ec2.slow["Assign"] = 2 * r.ec2.latency
 		r.start()
 		at := r.ec2.times("Create")

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/daemon/internal/trunking"
@@ -27,15 +28,16 @@ type podName struct{ namespace, name string }
 
 func nameOf(p pool.Pod) podName { return podName{p.Namespace, p.Name} }
 
-// demand is how many pods will ask for an address beside those that wait for one;
-// the caller holds the lock. A pod that has one by now is not counted again:
+// demand is how many pods will ask for an address beside those that wait for one:
+// those that Kubernetes tells of, and those that asked in vain a moment ago; the
+// caller holds the lock. A pod that has one by now is not counted again:
 // Kubernetes hears of it seconds later.
 func (e *Engine) demand() int {
-	if e.Kubernetes == nil {
-		return 0
+	var pending []pool.Pod
+	if e.Kubernetes != nil {
+		pending = e.Kubernetes.Pending()
 	}
-	pending := e.Kubernetes.Pending()
-	if len(pending) == 0 {
+	if len(pending)+len(e.leavers) == 0 {
 		return 0
 	}
 	asked := map[podName]bool{}
@@ -52,7 +54,7 @@ func (e *Engine) demand() int {
 			n++
 		}
 	}
-	return n
+	return n + e.leavers.count(asked, time.Now())
 }
 
 // cordoned tells whether the pool keeps nothing ready; the caller holds the lock.

@@ -150,7 +150,7 @@ func (e *Engine) decide(now time.Time) []decide.Action {
 		return nil
 	}
 	e.sizing.burst = gathering{}
-	return actions
+	return e.spare(in, actions, now)
 }
 
 // syncHost makes the kernel what the pool wants and learns which ENIs are ready.
@@ -224,10 +224,18 @@ type backoff struct {
 const (
 	firstBackoff = time.Second
 	lastBackoff  = time.Minute
+
+	// A call that was throttled was tried for 15 s, package cloud says how: the
+	// spacing goes on from there, with 8 s.
+	throttledBackoff = 3
 )
 
 func (b *backoff) failed(err error, now time.Time) time.Duration {
-	d := min(firstBackoff<<min(b.failures, 10), lastBackoff)
+	from := b.failures
+	if isA(err, eni.ErrThrottled) {
+		from += throttledBackoff
+	}
+	d := min(firstBackoff<<min(from, 10), lastBackoff)
 	d = d/2 + rand.N(d) //nolint:gosec // jitter
 	b.failures++
 	b.until, b.last = now.Add(d), err

@@ -184,6 +184,9 @@ func (e *Engine) failed(err error, now time.Time) time.Duration {
 	if t, ok := errors.AsType[*trunkError](err); ok {
 		return e.trunk.failed(t.error, now)
 	}
+	if isA(err, eni.ErrThrottled) {
+		e.sparing.refused(now)
+	}
 	if e.backoff.until.After(now) {
 		e.backoff.last = err
 		return e.backoff.until.Sub(now)
@@ -194,6 +197,7 @@ func (e *Engine) failed(err error, now time.Time) time.Duration {
 // succeeded ends the spacing. What began before a failure says nothing of what
 // comes after it. The caller holds the lock.
 func (e *Engine) succeeded(now time.Time) {
+	e.sparing.ended(now)
 	if !e.backoff.until.After(now) {
 		e.backoff.succeeded()
 	}

@@ -122,6 +122,7 @@ func (e *Engine) allocate(ctx context.Context, a vpcnet.Attachment, pod pool.Pod
 		e.poke()
 		return h, nil
 	}
+	delete(e.leavers, askerOf(a, pod))
 	w := &waiter{attachment: a, pod: pod, got: make(chan pool.Allocation, 1)}
 	e.waiters = append(e.waiters, w)
 	e.sizing.burst.joined(now)
@@ -163,6 +164,7 @@ func (e *Engine) giveUp(w *waiter) (pool.Allocation, error) {
 	defer e.mu.Unlock()
 	e.waiters = slices.DeleteFunc(e.waiters, func(o *waiter) bool { return o == w })
 	e.tally.NoAddress++
+	e.leavers[askerOf(w.attachment, w.pod)] = time.Now()
 	return pool.Allocation{}, fmt.Errorf("%w for %s: %s", ErrNoAddress, w.attachment, e.shortage())
 }
 

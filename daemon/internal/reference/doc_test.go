@@ -125,7 +125,7 @@ func (d *document) daemon() {
 	d.table(head, rows)
 	d.text("### The AWS SDK", "",
 		"EC2 and IMDS are reached as the SDK's environment says: `AWS_REGION` (else IMDS tells), `AWS_ENDPOINT_URL_EC2`, `AWS_EC2_METADATA_SERVICE_ENDPOINT`, `AWS_CA_BUNDLE`,",
-		"`HTTPS_PROXY`, `NO_PROXY`, and its chain of credentials: variables, a role by web identity, the instance's role. Retries are fixed: 5 attempts in adaptive mode.")
+		"`HTTPS_PROXY`, `NO_PROXY`, and its chain of credentials: variables, a role by web identity, the instance's role. Retries are fixed: 5 attempts.")
 	d.text("## vpc-ipamd: command line")
 	var f config.Flags
 	d.flags(f.Set())
