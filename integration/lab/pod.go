@@ -24,6 +24,7 @@ type Pod struct {
 	ENI     string // id of the ENI that carries the address; empty if the result names none
 	Result  *types100.Result
 	Took    time.Duration // of `cnitool add`, cnitool's own start included
+	Env     []string      // what the runtime has in its environment beside CNI's
 
 	capArgs string
 }
@@ -62,7 +63,7 @@ func (l *Lab) CNITool(ctx context.Context, verb string, p Pod) (string, error) {
 	if p.capArgs != "" {
 		env = append(env, "CAP_ARGS="+p.capArgs)
 	}
-	return l.exec(ctx, env, p.Node, filepath.Join(l.bin, "cni", "cnitool"), verb, p.Network, p.Netns())
+	return l.exec(ctx, append(env, p.Env...), p.Node, filepath.Join(l.bin, "cni", "cnitool"), verb, p.Network, p.Netns())
 }
 
 // AddPod makes a namespace and adds it to the network. On error the namespace

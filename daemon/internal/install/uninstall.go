@@ -244,7 +244,7 @@ func run(steps []step, dry bool, say func(string)) error {
 // directory may be one that the operator chose.
 func dropState(dir string) error {
 	var errs []error
-	for _, pattern := range []string{"ipamd.db", "ipamd.db.*", "ipamd.sock", "node.json", "wanted.json", "spool", "sysctl.json", "snat*.json", "snat.lock", "sgpp.json", "sgpp.lock"} {
+	for _, pattern := range []string{"ipamd.db", "ipamd.db.*", "ipamd.sock", "node.json", "wanted.json", "spool", "trace", "sysctl.json", "snat*.json", "snat.lock", "sgpp.json", "sgpp.lock"} {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
 		errs = append(errs, err)
 		for _, path := range found {

@@ -92,6 +92,7 @@ func installedTree(t *testing.T) (dir string, before map[string]string, r Remova
 	place(t, dir+"/run/ipamd.db", "", 0o600)
 	place(t, dir+"/run/node.json", "{}", 0o600)
 	place(t, dir+"/run/spool/release", "{}", 0o600)
+	place(t, dir+"/run/trace/trace.log", "", 0o600)
 	return dir, before, Removal{BinDir: dir + "/bin", StateDir: dir + "/run"}
 }
 

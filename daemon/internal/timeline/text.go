@@ -101,7 +101,12 @@ func (s Span) words() string {
 	add(s.Text, s.Text != "" && s.Kind != flight.Wait && s.Kind != flight.Action)
 	add(fmt.Sprintf("%d attempts", s.Attempts), s.Attempts > 1)
 	add("request "+s.RequestID, s.RequestID != "")
-	add(strings.TrimSpace("failed, "+s.Code)+": "+s.Error, s.State == Failed)
+	if s.State == Failed {
+		add("failed, "+s.Code, s.Code != "")
+		if s.Kind != flight.Plugin && s.Error != "" { // a plugin's is the last line
+			return strings.Join(parts, ", ") + ": " + s.Error
+		}
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -111,9 +116,10 @@ func List(out io.Writer, calls []Call, where *time.Location) error {
 	fmt.Fprintln(t, "TIME\tVERB\tMS\tRESULT\tCONTAINER\tIFNAME\tNETWORK\tPOD")
 	for _, c := range calls {
 		result := string(c.State())
-		if why, bad := c.Why(); bad && c.State() == Failed {
+		switch why, _ := c.Why(); c.State() {
+		case Failed:
 			result = why.Name + ": " + why.Code
-		} else if bad {
+		case Open:
 			result = why.Name + " has not ended"
 		}
 		a := c.Attachment

@@ -43,19 +43,13 @@ type Span struct {
 	State  State
 }
 
-// State is that of its worst span of a plugin or an RPC.
+// State is that of its plugins: what an RPC or EC2 refused is an error of theirs,
+// or none.
 func (c Call) State() State {
-	state := OK
-	for _, s := range c.Spans {
-		switch {
-		case s.Shared:
-		case s.State == Failed:
-			return Failed
-		case s.State == Open:
-			state = Open
-		}
+	if why, bad := c.Why(); bad {
+		return why.State
 	}
-	return state
+	return OK
 }
 
 // Why is the span that the call failed in, or that is open: the first of the

@@ -66,21 +66,22 @@ func (t *Tracer) end(r flight.Record) {
 	t.recorder.Write(r)
 }
 
-// failed is the code of an error that has none of its own.
-const failed = "error"
-
-func withError(r flight.Record, err error) flight.Record {
-	if err != nil {
-		r.Code, r.Error = failed, err.Error()
-	}
-	return r
-}
+// The codes of errors that have none of their own.
+const (
+	failed = "error"
+	gaveUp = "gave up"
+)
 
 // Work is an action of that kind, in words; ended is called once, with its error.
 // EC2 calls with the context are below it.
 func (t *Tracer) Work(ctx context.Context, kind, text string) (_ context.Context, ended func(error)) {
 	r := t.begin(ctx, flight.Record{Kind: flight.Action, Name: kind, Text: text})
-	return flight.With(ctx, r.Traceparent), func(err error) { t.end(withError(r, err)) }
+	return flight.With(ctx, r.Traceparent), func(err error) {
+		if err != nil {
+			r.Code, r.Error = failed, err.Error()
+		}
+		t.end(r)
+	}
 }
 
 // Call is a call of EC2's API; it fits cloud.Options.Trace.
@@ -117,9 +118,13 @@ func (t *Tracer) Wait(ctx context.Context, what, text string) (ended func(error)
 		if took < shortWait && err == nil {
 			return
 		}
-		t.recorder.Write(withError(flight.Record{
+		r := flight.Record{
 			Traceparent: flight.ChildOf(ctx), Parent: flight.From(ctx).Span, Kind: flight.Wait, Name: what, Text: text,
 			Start: start, Duration: took, Links: w.links,
-		}, err))
+		}
+		if err != nil {
+			r.Code = gaveUp // why is in the request's record
+		}
+		t.recorder.Write(r)
 	}
 }

@@ -39,10 +39,14 @@ func (s *Sim) action(name string) (action, bool) {
 	return a, ok
 }
 
+// requestIDHeader names a request, which EC2 does in every answer.
+const requestIDHeader = "X-Amzn-Requestid"
+
 // Handler serves the EC2 Query API.
 func (s *Sim) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
 func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(requestIDHeader, fmt.Sprintf("00000000-0000-4000-8000-%012x", s.requests.Add(1)))
 	if err := r.ParseForm(); err != nil {
 		s.answerError(w, "", &apiError{"MalformedQueryString", err.Error(), http.StatusBadRequest})
 		return
@@ -128,7 +132,7 @@ func (s *Sim) answerError(w http.ResponseWriter, name string, err error) {
 	w.Header().Set("Content-Type", "text/xml;charset=UTF-8")
 	w.WriteHeader(e.status)
 	_, _ = w.Write([]byte(xml.Header))
-	_ = xml.NewEncoder(w).Encode(errorReply{Code: e.code, Message: e.text, RequestID: "vpcsim"})
+	_ = xml.NewEncoder(w).Encode(errorReply{Code: e.code, Message: e.text, RequestID: w.Header().Get(requestIDHeader)})
 }
 
 // Client is an HTTP client for the SDK that calls the handler in the same

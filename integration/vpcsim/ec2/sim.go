@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "embed" // the instance limits
@@ -48,6 +49,7 @@ type Sim struct {
 	past history
 
 	calls    counters
+	requests atomic.Uint64
 	faults   faults
 	throttle throttle
 }
