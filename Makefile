@@ -11,6 +11,7 @@ COMMANDS := plugins/vpc-ipam plugins/vpc-veth plugins/vpc-snat plugins/vpc-sgpp 
 LINT := $(BIN)/tools/golangci-lint
 SUM := $(BIN)/tools/testsum
 HELM := $(BIN)/tools/helm
+PROMTOOL := $(BIN)/tools/promtool
 IMAGE := $(BIN)/vpcchain-image.tar
 STATE := $(BIN)/tools/testsum.json
 VM := $(CURDIR)/tools/vm/run-in-vm.sh
@@ -18,7 +19,7 @@ VM := $(CURDIR)/tools/vm/run-in-vm.sh
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vpcchain
 CONTAINERD24 := $(CACHE)/containerd-$(shell cat tools/containerd/go.mod tools/containerd/go.sum | sha256sum | cut -c1-12)
 KUBERNETES := $(CACHE)/kubernetes-$(shell cat tools/kubernetes/{,etcd/}go.{mod,sum} | sha256sum | cut -c1-12)
-UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/branches ./integration/testsum ./integration/vm ./integration/chart ./integration/rules \
+UNIT := ./pkg/... ./plugins/... ./daemon/... ./conflist/... ./integration/vpcsim/... ./integration/branches ./integration/testsum ./integration/vm ./integration/chart ./integration/monitoring ./integration/rules \
         ./integration/runtimes/cri ./integration/runtimes/image ./integration/bench/... ./integration/performance
 # Tests of 802.1Q links are looked for here; those under a runtime run with the other tests of runtimes.
 VLAN = $(shell go list ./... | grep -v /integration/runtimes)
@@ -32,7 +33,7 @@ demo: packages-demo build ## Show the chain at work on a simulated VPC (root; in
 	@bin/demo
 
 .PHONY: test
-test: packages-test build $(LINT) $(SUM) ## Lint, unit, kernel and end-to-end tests (root for all of them; installs what is missing)
+test: packages-test build $(LINT) $(SUM) $(PROMTOOL) ## Lint, unit, kernel and end-to-end tests (root for all of them; installs what is missing)
 	@rm -f $(STATE); start=$$SECONDS; \
 	if [ "$$(id -u)" -eq 0 ]; then export VPCCHAIN_REQUIRE=root; \
 	else echo "not root: tests that make network namespaces are left out and listed as skipped"; fi; \
@@ -95,6 +96,10 @@ $(HELM): tools/helm/go.mod tools/helm/go.sum
 	@mkdir -p $(dir $@)
 	@cd tools/helm && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ helm.sh/helm/v4/cmd/helm
 	@touch $@
+
+# What checks alert rules and metrics; on a machine without apt-get it stays away.
+$(PROMTOOL): | packages-test
+	@tools/setup/promtool.sh $@
 
 $(SUM): $(wildcard integration/testsum/*.go)
 	@mkdir -p $(dir $@)
