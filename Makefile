@@ -42,7 +42,7 @@ test: packages-test build $(LINT) $(SUM) $(PROMTOOL) ## Lint, unit, kernel and e
 	$(SUM) -step verify $(STATE) $(MAKE) --no-print-directory verify; \
 	$(SUM) -race $(STATE) $(UNIT); \
 	$(SUM) -vm $(VM) $(STATE) $(VLAN); \
-	$(SUM) -p 1 $(STATE) ./integration/targets ./integration/conformance ./integration/e2e ./integration/schedules; \
+	$(SUM) -p 1 $(STATE) ./integration/targets ./integration/conformance ./integration/e2e ./integration/schedules ./integration/picture; \
 	echo "$$((SECONDS - start)) s"; \
 	$(SUM) -close $(STATE)
 
@@ -168,6 +168,10 @@ fuzz: ## Fuzz every target for FUZZTIME (default 20s)
 .PHONY: bench
 bench: build ## Measure the chain, the way of packets, the daemon, the programs, on simulated nodes, into docs/performance.md (root; BENCH=chain,path for parts of it)
 	@bin/bench -only "$(BENCH)" -commit "$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+
+.PHONY: picture
+picture: packages-test build ## Write docs/picture.png from headless Chromium on a simulated node (root)
+	@VPCCHAIN_REQUIRE=root go test -count=1 -tags grpcnotrace -run TestUsedNode ./integration/picture -args -update
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -7,6 +7,7 @@ set -euo pipefail
 declare -A package=([ip]=iproute2 [nft]=nftables [ping]=iputils-ping [iptables]=iptables)
 if [ "${1:-}" = test ]; then
   package+=([tc]=iproute2 [strace]=strace [gcc]=gcc)
+  package+=([chromium]=chromium) # to look at the daemon's page; a dependency of it brings a font
   # The virtual machine for tests of 802.1Q (tools/vm/run-in-vm.sh).
   package+=([qemu-system-x86_64]=qemu-system-x86 [busybox]=busybox-static [depmod]=kmod [cpio]=cpio)
 fi

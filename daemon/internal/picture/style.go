@@ -58,7 +58,7 @@ svg text{font:11px ui-monospace,"DejaVu Sans Mono",monospace;fill:var(--fg)}
 table{border-collapse:collapse;width:100%;font-size:14px}
 td,th{text-align:left;padding:3px 10px 3px 0;border-bottom:1px solid var(--line);vertical-align:top}
 th{color:var(--dim);font-weight:600}
-td.t{white-space:nowrap;font-variant-numeric:tabular-nums}
+td.t,td.l{white-space:nowrap}td.t{font-variant-numeric:tabular-nums}
 .warn .l{color:var(--cool);font-weight:600}.error .l{color:var(--held);font-weight:600}
 form{display:flex;flex-wrap:wrap;gap:8px;align-items:end}
 label{display:flex;flex-direction:column;font-size:13px;color:var(--dim);flex:1 1 180px;min-width:0}
