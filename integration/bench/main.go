@@ -110,6 +110,7 @@ func parts(ctx context.Context, o options, only string) error {
 		{"streams", performance.Streams, runStreams},
 		{"daemon", performance.Daemon, runDaemon},
 		{"sizes", performance.Sizes, runSizes},
+		{"fleet", performance.Fleet, runFleet},
 	}
 	wanted := map[string]bool{}
 	for name := range strings.SplitSeq(only, ",") {

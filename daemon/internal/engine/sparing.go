@@ -42,11 +42,12 @@ func (s *sparing) ended(now time.Time) {
 	}
 }
 
-// spare leaves out what only the warm pool wants. An ENI or prefixes that pods
-// wait for come in the size that the settings want: it is the same call. The
-// caller holds the lock.
+// spare leaves out what only the warm pool wants while calls are refused, and
+// while pods wait: in a cluster that starts or grows as a whole theirs come first
+// everywhere. An ENI or prefixes that pods wait for come in the size that the
+// settings want: it is the same call. The caller holds the lock.
 func (e *Engine) spare(in decide.Input, actions []decide.Action, now time.Time) []decide.Action {
-	if !e.sparing.until.After(now) {
+	if len(e.waiters) == 0 && !e.sparing.until.After(now) {
 		return actions
 	}
 	// What a cordoned node does: pods that ask, and nothing ready, but for the one
