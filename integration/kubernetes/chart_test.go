@@ -220,7 +220,16 @@ func TestChartValues(t *testing.T) {
 			"monitored",
 			Object{"podMonitor": Object{"create": true}},
 			"CustomResourceDefinition ServiceAccount ClusterRole ClusterRoleBinding DaemonSet PodMonitor",
-			[]string{`"port":"metrics"`, `"containerPort":61678`},
+			[]string{
+				`"port":"metrics"`, `"containerPort":61678`, `{"name":"NODE_IP","valueFrom":{"fieldRef":{"fieldPath":"status.hostIP"}}},{"name":"METRICS_BIND_ADDRESS","value":"$(NODE_IP):61678"}`,
+				`"httpGet":{"path":"/readyz","port":61678}`,
+			},
+		},
+		{
+			"metrics on all addresses at another port",
+			Object{"metrics": Object{"bindAddress": "0.0.0.0", "port": 9100}},
+			"CustomResourceDefinition ServiceAccount ClusterRole ClusterRoleBinding DaemonSet",
+			[]string{`{"name":"METRICS_BIND_ADDRESS","value":"0.0.0.0:9100"}`, `"httpGet":{"host":"127.0.0.1","path":"/readyz","port":9100}`},
 		},
 		{
 			"by digest",
@@ -274,6 +283,7 @@ func TestChartMistakes(t *testing.T) {
 		"eniConfigs.a.subnet=net-1":           "/eniConfigs/a/subnet",
 		"eniConfigs.a.securityGroup=sg-1":     "securityGroup",
 		"nosuch=1":                            "nosuch",
+		"env.METRICS_BIND_ADDRESS=0.0.0.0:1":  "METRICS_BIND_ADDRESS",
 	} {
 		if out, err := helm(t, "template", "v", chart, "--set", set); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("--set %s: %v, want it to name %s; %d bytes", set, err, want, len(out))

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the settings into the chart's sch
 const schemaFile = "../../../deploy/helm/vpcchain/values.schema.json"
 
 // byChart are the variables that follow from other values of the chart.
-var byChart = []string{"CRI_SOCKET", "ENI_CONFIG_DIR", "AWS_VPC_K8S_CNI_BACKING_STORE", "HOST_CNI_BIN_PATH", "HOST_CNI_CONFDIR_PATH"}
+var byChart = []string{"CRI_SOCKET", "ENI_CONFIG_DIR", "AWS_VPC_K8S_CNI_BACKING_STORE", "METRICS_BIND_ADDRESS", "HOST_CNI_BIN_PATH", "HOST_CNI_CONFDIR_PATH"}
 
 // The chart takes every variable of vpc-ipamd and of `vpcctl install`, and no
 // other: a misspelt one must not reach the nodes. Run `make manifests` after a change.

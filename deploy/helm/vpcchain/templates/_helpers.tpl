@@ -49,8 +49,22 @@ readOnlyRootFilesystem: true
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
+{{- /* Where the kubelet asks for /readyz; empty is the pod's address, which is the node's. */ -}}
+{{- define "vpcchain.metricsHost" -}}
+{{- $at := .Values.metrics.bindAddress -}}
+{{- if $at }}{{ if eq $at "0.0.0.0" }}127.0.0.1{{ else }}{{ $at }}{{ end }}{{ else if not .Values.podMonitor.create }}127.0.0.1{{ end -}}
+{{- end -}}
+
 {{- define "vpcchain.daemonEnv" -}}
 {{- include "vpcchain.env" . -}}
+{{- if or .Values.podMonitor.create .Values.metrics.bindAddress (ne (int .Values.metrics.port) 61678) }}
+{{- if and .Values.podMonitor.create (not .Values.metrics.bindAddress) }}
+- name: NODE_IP
+  valueFrom: {fieldRef: {fieldPath: status.hostIP}}
+{{- end }}
+- name: METRICS_BIND_ADDRESS
+  value: {{ printf "%s:%d" (default (ternary "$(NODE_IP)" "127.0.0.1" .Values.podMonitor.create) .Values.metrics.bindAddress) (int .Values.metrics.port) | quote }}
+{{- end }}
 {{- if .Values.criSocket.dir }}
 - name: CRI_SOCKET
   value: unix:///host/cri/{{ .Values.criSocket.name }}
