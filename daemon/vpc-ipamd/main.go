@@ -24,7 +24,6 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/recent"
 	"github.com/vpcchain/vpcchain/daemon/internal/server"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
-	"github.com/vpcchain/vpcchain/pkg/flight"
 )
 
 func main() { os.Exit(run()) }
@@ -81,7 +80,7 @@ func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.
 	reports := kube.Open(filepath.Join(f.StateDir, "kube.json"), log)
 	places, followPlaces := placing(c, aws, reports, log)
 	deps := engine.Deps{
-		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, Intents: store, StateDir: f.StateDir, Log: log,
+		Config: c, ENIs: aws, Remover: aws, Addresses: aws, Metadata: aws, Host: host.Host, Store: store, Intents: store, Drains: store, StateDir: f.StateDir, Log: log,
 		Groups: aws, Placement: places, Kubernetes: reports, Forget: host.forget, FactsChanged: host.factsUp, Spans: tracer,
 	}
 	deps.BranchENIs, deps.BranchStore, deps.BranchHost = aws, store, host.branches
@@ -106,7 +105,7 @@ func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.
 	group.Go(func() error { return host.keepNAT(ctx) })
 	group.Go(func() error { return followPlaces(ctx) })
 	group.Go(func() error { return rpc.Serve(listener) })
-	group.Go(func() error { return measures.FollowPlugins(ctx, flight.Dir(f.StateDir), log) })
+	followRecorder(ctx, group, c, f, aws.InstanceID(), measures, log)
 	servePages(ctx, group, c, f, e, events, measures, log)
 	group.Go(func() error {
 		<-ctx.Done()

@@ -65,7 +65,7 @@ func (c call) on(flag string) bool { return c.given[flag] == "true" }
 func commands() []command {
 	return []command{
 		statusCommand(), poolCommand(), podsCommand(), snatCommand(),
-		explainCommand(), checkCommand(), gcCommand(), traceCommand(), maxPodsCommand(),
+		explainCommand(), checkCommand(), gcCommand(), drainCommand(), traceCommand(), maxPodsCommand(),
 		installCommand(), uninstallCommand(), completionCommand(),
 	}
 }

@@ -21,4 +21,4 @@ func drainOf(d *ipamapi.PoolDrain) *drainView {
 	return &drainView{Since: time.Unix(d.GetSince(), 0).UTC(), Pods: int(d.GetPods()), Waits: d.GetWaits()}
 }
 
-func (d drainView) String() string { return fmt.Sprintf("draining: %s", d.Waits) }
+func (d drainView) String() string { return fmt.Sprintf("draining, waits for %s", d.Waits) }

@@ -24,6 +24,7 @@ type fakeDaemon struct {
 	status *ipamapi.StatusReply
 	node   *ipamapi.NodeReply
 	pool   *ipamapi.PoolReply
+	pools  func() (*ipamapi.PoolReply, error) // in place of pool
 	snat   *ipamapi.SnatReply
 	sweep  func(*ipamapi.SweepRequest) (*ipamapi.SweepReply, error)
 	drain  func(*ipamapi.DrainRequest) (*ipamapi.DrainReply, error)
@@ -45,6 +46,9 @@ func (f *fakeDaemon) Node(context.Context, *ipamapi.NodeRequest) (*ipamapi.NodeR
 }
 
 func (f *fakeDaemon) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply, error) {
+	if f.pools != nil {
+		return f.pools()
+	}
 	return served(f.pool)
 }
 

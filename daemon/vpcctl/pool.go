@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -42,7 +43,7 @@ func showPool(ctx context.Context, c ipamapi.AdminClient, out io.Writer, asJSON 
 	fmt.Fprintln(t, "ENI\tLINK\tPRIMARY\tTABLE\tPREFIXES\tADDRESSES\tUSED\tCOOLING\tFREE\tNOTE")
 	for _, e := range v.ENIs {
 		n := e.count()
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", e.ID, e.Link, e.Primary, e.Table, len(e.Prefixes), len(e.Addresses), n["used"], n["cooling"], n["free"], e.Note)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", e.ID, e.Link, e.Primary, e.Table, len(e.Prefixes), len(e.Addresses), n["used"], n["cooling"], n["free"], e.remark())
 	}
 	if err := t.Flush(); err != nil {
 		return exitError, err
@@ -58,6 +59,14 @@ func showPool(ctx context.Context, c ipamapi.AdminClient, out io.Writer, asJSON 
 		fmt.Fprintln(out, "next:", p)
 	}
 	return 0, nil
+}
+
+// remark is the note, and what the ENI's drain waits for.
+func (e eniView) remark() string {
+	if e.Drain == nil {
+		return e.Note
+	}
+	return strings.TrimPrefix(e.Note+"; "+e.Drain.String(), "; ")
 }
 
 // count is how many addresses the ENI has in each state.

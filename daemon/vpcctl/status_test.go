@@ -46,7 +46,7 @@ func busyNode() *fakeDaemon {
 					{Address: "10.20.11.5", State: ipamapi.PoolAddress_STATE_FREE},
 				}, Prefixes: []*ipamapi.PoolPrefix{{Prefix: "10.20.11.16/28"}}},
 				{Eni: &ipamapi.ENI{Id: "eni-1", Device: 1}, Primary: "10.20.12.9", SubnetId: "subnet-2", Table: 2, Note: "no link has its MAC yet"},
-				{Eni: &ipamapi.ENI{Id: "eni-2", Device: 2}, Primary: "10.20.12.10", SubnetId: "subnet-2", Table: 3, Link: "eth2", Ready: true, Drain: &ipamapi.PoolDrain{Since: 1_795_000_000, Pods: 1, Waits: "for 1 pods to go"}},
+				{Eni: &ipamapi.ENI{Id: "eni-2", Device: 2}, Primary: "10.20.12.10", SubnetId: "subnet-2", Table: 3, Link: "eth2", Ready: true, Drain: &ipamapi.PoolDrain{Since: 1_795_000_000, Pods: 1, Waits: "1 pods to go"}},
 			},
 			Lost: []*ipamapi.PoolAddress{{Address: "10.20.11.9", State: ipamapi.PoolAddress_STATE_USED, Note: "on no ENI any more", Attachment: &ipamapi.Attachment{Network: "vpc", ContainerId: "c9", Ifname: "eth0"}}},
 			Trunk: &ipamapi.PoolTrunk{Eni: &ipamapi.ENI{Id: "eni-t"}, Ready: true, Limit: 9, Waiters: 1, Branches: []*ipamapi.PoolBranch{

@@ -89,6 +89,7 @@ type Deps struct {
 	Branches           // of pods with security groups of their own
 	Orphans   Orphans  // nil: only DEL and GC release
 	Intents   intent.Store
+	Drains    Drains // nil: no ENI can be drained
 	Groups    Groups
 	// Placement says where ENIs for pods go; nil: beside the primary one.
 	Placement  Placement
@@ -114,6 +115,7 @@ type Engine struct {
 	inFlight map[int]decide.Action
 	asking   map[vpcnet.Attachment]*asking
 	devices  map[int]bool // device indexes that ENIs being made will take
+	draining map[string]mark
 	serial   int
 	backoff  backoff
 	sparing  sparing
@@ -145,7 +147,7 @@ type Engine struct {
 // New prepares an engine; Start makes it ready to serve.
 func New(d Deps) *Engine {
 	e := &Engine{
-		Deps: d, pool: pool.New(d.Config.Cooldown), inFlight: map[int]decide.Action{}, devices: map[int]bool{},
+		Deps: d, pool: pool.New(d.Config.Cooldown), inFlight: map[int]decide.Action{}, devices: map[int]bool{}, draining: map[string]mark{},
 		asking: map[vpcnet.Attachment]*asking{}, places: places{}, leavers: leavers{},
 		links: map[string]hostnet.Link{}, tally: newTally(), wake: make(chan struct{}, 1), intents: intent.New(d.ENIs, d.Remover, d.Intents, d.Log),
 	}

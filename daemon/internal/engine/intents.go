@@ -66,7 +66,13 @@ func (e *Engine) removeENI(ctx context.Context, id string) error {
 	if !ok {
 		return nil // somebody uses it by now
 	}
-	return e.intents.Remove(ctx, gone)
+	err := e.intents.Remove(ctx, gone)
+	if err == nil {
+		e.mu.Lock()
+		e.drainEnds(id)
+		e.mu.Unlock()
+	}
+	return err
 }
 
 // limitsNow are the instance's limits less what ENIs take that the pool gave up

@@ -93,6 +93,7 @@ func (e *Engine) once(ctx context.Context) {
 	}
 	e.mu.Lock()
 	newFacts := e.followTrunk(time.Now())
+	e.forgetDrains(time.Now())
 	e.serveWaiters(time.Now())
 	actions := append(e.decide(time.Now()), e.wantTrunk(time.Now())...)
 	e.lookIfDue(ctx, time.Now())
@@ -194,7 +195,7 @@ func (e *Engine) desired(now time.Time) hostnet.Desired {
 		}
 		for _, slot := range m.Slots {
 			// An address keeps its rule while it rests: packets of its late pod still leave the right way.
-			if slot.State != pool.Free && !slot.Prefix.IsValid() {
+			if slot.State != pool.Free && !slot.Prefix.IsValid() && !(m.Draining && slot.State == pool.Reserved) {
 				d.From = append(d.From, hostnet.From{Prefix: vpcnet.Host(slot.Addr), Table: table})
 			}
 			if h := slot.Holder; h != nil {

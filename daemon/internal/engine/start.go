@@ -22,6 +22,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.pool.Restore(held, freed); err != nil {
 		return err
 	}
+	if err := e.loadDrains(); err != nil {
+		return err
+	}
 	for a := range freed {
 		e.released = append(e.released, a) // whoever released it may not have come to this
 	}

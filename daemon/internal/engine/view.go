@@ -107,6 +107,9 @@ func (e *Engine) shortage() string {
 			unready = append(unready, fmt.Sprintf("%d free ones on %s, which is not ready: %s", free, m.ID, m.Reason))
 		}
 	}
+	for _, id := range slices.Sorted(maps.Keys(e.drains(s))) {
+		counts += fmt.Sprintf("; those of %s are for nobody, as it is drained: vpcctl drain-eni %s --cancel changes that", id, id)
+	}
 	if len(unready) > 0 {
 		counts += "; " + strings.Join(unready, "; ")
 	}
@@ -135,7 +138,9 @@ type View struct {
 	Links   map[string]hostnet.Link
 	Plan    []string
 	Waiters int
-	Demand  int // pods that Kubernetes has sent here, and that have not asked yet
+	Demand  int              // pods that Kubernetes has sent here, and that have not asked yet
+	Drains  map[string]Drain // of the ENIs, by id
+	Leaving []string         // drained ENIs that the pool has given up and EC2 not yet
 	// Branches are the branch ENIs; nil where the daemon gives none.
 	Branches *trunking.View
 }
@@ -149,6 +154,7 @@ func (e *Engine) View() View {
 		Plan: append([]string(nil), e.plan...), Waiters: len(e.waiters), Demand: e.demand(),
 	}
 	maps.Copy(v.Links, e.links)
+	v.Drains, v.Leaving = e.drains(v.Pool), e.leaving()
 	if e.branches != nil {
 		b := e.branches.View()
 		v.Branches = &b

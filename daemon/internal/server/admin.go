@@ -26,7 +26,7 @@ func (s *admin) Snat(context.Context, *ipamapi.SnatRequest) (*ipamapi.SnatReply,
 func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply, error) {
 	v := s.e.View()
 	reply := &ipamapi.PoolReply{
-		Plan: v.Plan, Waiters: uint32(v.Waiters), Demand: uint32(v.Demand), Totals: &ipamapi.PoolTotals{
+		Plan: v.Plan, Leaving: v.Leaving, Waiters: uint32(v.Waiters), Demand: uint32(v.Demand), Totals: &ipamapi.PoolTotals{
 			Addresses: uint32(v.Pool.Total()), Used: uint32(v.Pool.Count(pool.Used)),
 			Cooling: uint32(v.Pool.Count(pool.Cooling)), Available: uint32(v.Pool.Count(pool.Free)),
 		},
@@ -37,6 +37,9 @@ func (s *admin) Pool(context.Context, *ipamapi.PoolRequest) (*ipamapi.PoolReply,
 			Eni:     &ipamapi.ENI{Id: m.ID, Mac: m.MAC, Mtu: uint32(link.MTU), Device: uint32(m.Device), Card: uint32(m.Card)},
 			Primary: m.Primary.String(), SubnetId: m.SubnetID, Subnet: m.Subnet.String(), Link: link.Name,
 			Table: uint32(vpcnet.ENITable(m.Card, m.Device)), Ready: m.Ready, Note: m.Reason,
+		}
+		if d, ok := v.Drains[m.ID]; ok {
+			e.Drain = drainOf(d)
 		}
 		for _, slot := range m.Slots {
 			e.Addresses = append(e.Addresses, s.address(slot))

@@ -8,6 +8,7 @@ _vpcctl() {
 		'explain:the way of a packet\: rules, routes, marks, SNAT, ENI, and what decided each'
 		'check:the node against what is promised of it'
 		'gc:release what is held for pods that are gone, as a GC of the runtime would'
+		'drain-eni:keep new pods off an ENI, which goes with its last pod'
 		'trace:the time line of a container'\''s ADD and DEL over plugins, RPC and EC2 calls; without CONTAINERID, the last calls'
 		'max-pods:how many pods an instance type carries, in each mode; without TYPE, this node'\''s'
 		'install:put the chain onto this node; --dry-run says what would be done'
@@ -65,6 +66,15 @@ _vpcctl() {
 			'--dry-run[say what would be released]' \
 			'--json[answer as JSON, whose names are stable]' \
 			'--socket=[of vpc-ipamd]:file:_files'
+		;;
+	drain-eni)
+		_arguments '--help[its flags and exit codes]' \
+			'--cancel[let it serve pods again]' \
+			'--wait[until it is gone]' \
+			'--timeout=[of --wait]:DURATION: ' \
+			'--json[answer as JSON, whose names are stable]' \
+			'--socket=[of vpc-ipamd]:file:_files' \
+			'1:ENI: '
 		;;
 	trace)
 		_arguments '--help[its flags and exit codes]' \
@@ -125,7 +135,7 @@ _vpcctl() {
 		;;
 	help)
 		_arguments '--help[its flags and exit codes]' \
-			'1:SUBCOMMAND:(status pool pods snat explain check gc trace max-pods install uninstall completion)'
+			'1:SUBCOMMAND:(status pool pods snat explain check gc drain-eni trace max-pods install uninstall completion)'
 		;;
 	esac
 }
