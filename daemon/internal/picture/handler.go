@@ -14,7 +14,7 @@ import (
 // Source is what the page is of.
 type Source interface {
 	View() engine.View
-	Status() engine.Status
+	Bearings() engine.Bearings
 }
 
 // Events are the last ones, the newest first.
@@ -62,7 +62,7 @@ func Handler(s Source, events Events, x Explainer) http.Handler {
 
 func answer(ctx context.Context, s Source, events Events, x Explainer, r *http.Request) []byte {
 	state := s.View()
-	v := Of(state, s.Status(), events.Records(), time.Now())
+	v := Of(state, s.Bearings(), events.Records(), time.Now())
 	q := r.URL.Query()
 	v.Asked, v.Refresh = askedOf(q), refreshOf(q)
 	switch a := &v.Asked; {

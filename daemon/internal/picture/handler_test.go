@@ -23,9 +23,9 @@ import (
 // still is a daemon in which nothing happens.
 type still struct{ sample }
 
-func (s still) View() engine.View      { return s.view }
-func (s still) Status() engine.Status  { return s.status }
-func (still) Records() []recent.Record { return nil }
+func (s still) View() engine.View         { return s.view }
+func (s still) Bearings() engine.Bearings { return s.node }
+func (still) Records() []recent.Record    { return nil }
 
 // echo answers with the question.
 type echo struct{}

@@ -22,8 +22,8 @@ import (
 
 // poisoned is a page that says s wherever somebody else's text can come.
 func poisoned(s string) View {
-	v := branches().view
-	v.Node.InstanceID, v.Node.InstanceType, v.Node.AZ, v.Node.VPCID = s, s, s, s
+	v, node := branches().view, branches().node
+	node.Node.InstanceID, node.Node.InstanceType, node.Node.AZ, node.Node.VPCID, node.Enforcing, node.Hold = s, s, s, s, s, s
 	v.Plan, v.Waiters, v.Demand = []string{s}, 1, 1
 	for i := range v.Pool.ENIs {
 		e := &v.Pool.ENIs[i]
@@ -49,7 +49,8 @@ func poisoned(s string) View {
 		l.Name = s
 		v.Links[i] = l
 	}
-	page := Of(v, engine.Status{State: engine.Limited, Reason: "reason " + strings.ReplaceAll(s, ";", "")}, []recent.Record{{At: now(), Text: s, Attrs: s}}, now())
+	node.Status = engine.Status{State: engine.Limited, Reason: "reason " + strings.ReplaceAll(s, ";", "")}
+	page := Of(v, node, []recent.Record{{At: now(), Text: s, Attrs: s}}, now())
 	page.Asked, page.Refresh = Asked{Src: "src " + s, Dst: "dst " + s, Port: "port " + s, Answer: "answer " + s, Fault: "fault " + s}, 5
 	return page
 }

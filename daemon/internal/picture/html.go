@@ -143,10 +143,14 @@ func (p *page) next(v View) {
 	for _, w := range v.Waits {
 		p.line(`<p class="bad">`, w)
 	}
+	p.line(`<p><span class="dim">wanted: </span>`, v.Wanted)
 	for _, n := range v.Next {
 		p.line(`<p><span class="dim">next: </span>`, n)
 	}
-	if len(v.Next) == 0 {
+	switch {
+	case v.Hold != "":
+		p.line(`<p><span class="dim">held up: </span>`, v.Hold)
+	case len(v.Next) == 0:
 		p.line(`<p><span class="dim">next: </span>`, "nothing")
 	}
 	p.raw("</div>")

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/vpcchain/vpcchain/daemon/internal/engine"
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/daemon/internal/recent"
@@ -94,9 +93,9 @@ func TestEveryStateIsDrawn(t *testing.T) {
 
 // The page of a full node in prefix mode is made at once, and is not large.
 func TestFullNode(t *testing.T) {
-	v := node("m5.24xlarge", eni.Limits{ENIs: 15, IPv4PerENI: 50})
-	v.Prefix = true
-	add(&v, 0, true, "", true, append(some(pool.Used, 735), some(pool.Free, 17)...)...)
+	v, b := node("m5.24xlarge", eni.Limits{ENIs: 15, IPv4PerENI: 50})
+	b.Prefixes = true
+	add(v, 0, true, "", true, append(some(pool.Used, 735), some(pool.Free, 17)...)...)
 	var events []recent.Record
 	for i := range 150 {
 		events = append(events, recent.Record{At: now(), Text: strings.Repeat("x", 500), Attrs: strings.Repeat("y", i)})
@@ -107,7 +106,7 @@ func TestFullNode(t *testing.T) {
 	}
 	for range 10 {
 		began := time.Now()
-		size = len(Of(v, engine.Status{}, events, now()).HTML())
+		size = len(Of(*v, b, events, now()).HTML())
 		least = min(least, time.Since(began))
 	}
 	t.Logf("735 pods: %d bytes in %v", size, least)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/branch"
+	"github.com/vpcchain/vpcchain/daemon/internal/decide"
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
 	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
@@ -23,11 +24,11 @@ func addr(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 20, byte(n >> 8), byte(n)})
 }
 
-// node is a View with no ENI.
-func node(kind string, limits eni.Limits) engine.View {
-	return engine.View{
+// node is one with no ENI.
+func node(kind string, limits eni.Limits) (*engine.View, engine.Bearings) {
+	return &engine.View{Links: map[string]hostnet.Link{}}, engine.Bearings{
 		Node:   eni.Node{InstanceID: "i-0a1b2c3d4e5f60718", InstanceType: kind, AZ: "us-west-2a", VPCID: "vpc-0a1b2c3d", PrimaryIP: addr(10)},
-		Limits: limits, Links: map[string]hostnet.Link{},
+		Limits: limits, Wish: decide.Wanted(decide.Input{Limits: limits, Targets: decide.Targets{WarmIP: 4}, Waiters: 2}),
 	}
 }
 
@@ -88,13 +89,13 @@ func some(st pool.State, n int) []pool.State {
 type sample struct {
 	name   string
 	view   engine.View
-	status engine.Status
+	node   engine.Bearings
 	events []recent.Record
 	asked  Asked
 }
 
 func (s sample) page() View {
-	v := Of(s.view, s.status, s.events, now())
+	v := Of(s.view, s.node, s.events, now())
 	v.Asked = s.asked
 	return v
 }
@@ -103,13 +104,15 @@ func samples() []sample { return []sample{growing(), full(), branches()} }
 
 // growing is a node whose pool is empty while pods come.
 func growing() sample {
-	v := node("m5.large", eni.Limits{ENIs: 3, IPv4PerENI: 10})
-	add(&v, 0, true, "", false, some(pool.Used, 9)...)
-	add(&v, 1, true, "", false, append(some(pool.Used, 5), pool.Cooling, pool.Cooling)...)
-	add(&v, 2, false, "its link is not there yet", false, some(pool.Free, 6)...)
+	v, b := node("m5.large", eni.Limits{ENIs: 3, IPv4PerENI: 10})
+	add(v, 0, true, "", false, some(pool.Used, 9)...)
+	add(v, 1, true, "", false, append(some(pool.Used, 5), pool.Cooling, pool.Cooling)...)
+	add(v, 2, false, "its link is not there yet", false, some(pool.Free, 6)...)
 	v.Waiters, v.Demand = 3, 1
 	v.Plan = []string{"assign 3 addresses to eni-00000000000000002"}
-	return sample{"growing", v, engine.Status{State: engine.Limited, Reason: "growing fails: RequestLimitExceeded: Request limit exceeded.; trying again"}, []recent.Record{
+	b.Hold, b.Lasts = "EC2 is tried again: RequestLimitExceeded", 3500*time.Millisecond
+	b.Status = engine.Status{State: engine.Limited, Reason: "growing fails: RequestLimitExceeded: Request limit exceeded.; trying again"}
+	return sample{"growing", *v, b, []recent.Record{
 		{At: now().Add(-time.Second), Level: slog.LevelWarn, Text: "assign 3 addresses to eni-00000000000000002", Attrs: "error=RequestLimitExceeded: Request limit exceeded. again_in=1.2s"},
 		{At: now().Add(-2 * time.Second), Level: recent.Pod, Text: "ADD: address given", Attrs: "pod=shop/web-1-4 address=10.20.2.20 eni=eni-00000000000000001 took=3ms"},
 		{At: now().Add(-3 * time.Minute), Level: slog.LevelInfo, Text: "create and attach an ENI with 6 addresses", Attrs: "took=2.1s"},
@@ -119,24 +122,25 @@ func growing() sample {
 
 // full has no address left, by prefixes.
 func full() sample {
-	v := node("m5.large", eni.Limits{ENIs: 3, IPv4PerENI: 10})
-	v.Prefix = true
-	add(&v, 0, true, "", true, some(pool.Used, 32)...)
+	v, b := node("m5.large", eni.Limits{ENIs: 3, IPv4PerENI: 10})
+	b.Prefixes = true
+	add(v, 0, true, "", true, some(pool.Used, 32)...)
 	last := append(some(pool.Used, 11), some(pool.Cooling, 5)...)
-	add(&v, 1, true, "", true, last...)
-	return sample{"full", v, engine.Status{State: engine.Unavailable, Reason: "no free address: 2 ENIs with 48 addresses: 43 used, 5 resting after use"}, nil, Asked{Off: "explain is not here."}}
+	add(v, 1, true, "", true, last...)
+	b.Status = engine.Status{State: engine.Unavailable, Reason: "no free address: 2 ENIs with 48 addresses: 43 used, 5 resting after use"}
+	return sample{"full", *v, b, nil, Asked{Off: "explain is not here."}}
 }
 
 // branches has security groups of its pods', and every doubt there is.
 func branches() sample {
-	v := node("m5.large", eni.Limits{ENIs: 3, IPv4PerENI: 10, Branches: 9})
-	add(&v, 0, true, "left alone: custom networking", false, pool.Reserved, pool.Reserved)
-	doubted := add(&v, 1, true, "", false, pool.Used, pool.Withheld, pool.Free, pool.Free, pool.Cooling)
+	v, b := node("m5.large", eni.Limits{ENIs: 3, IPv4PerENI: 10, Branches: 9})
+	add(v, 0, true, "left alone: custom networking", false, pool.Reserved, pool.Reserved)
+	doubted := add(v, 1, true, "", false, pool.Used, pool.Withheld, pool.Free, pool.Free, pool.Cooling)
 	doubted.Slots[0].Note = "EC2 does not list it; it is asked again"
-	trunk := add(&v, 2, true, "left alone: it is the trunk of the branch ENIs", false)
+	trunk := add(v, 2, true, "left alone: it is the trunk of the branch ENIs", false)
 	trunk.Reserved = true
 	v.Pool.Lost = []pool.Allocation{*held(addr(9999), "eni-gone", "shop", "orphan", 2*time.Hour)}
-	b := trunking.View{Trunk: trunking.Trunk{ENI: trunk.ENI, Ready: true, MTU: 9001}, Limit: 9}
+	trunks := trunking.View{Trunk: trunking.Trunk{ENI: trunk.ENI, Ready: true, MTU: 9001}, Limit: 9}
 	for i, st := range []branch.State{branch.InUse, branch.Warm, branch.Cooling, branch.Making, branch.Going, branch.InDoubt} {
 		r := branch.Branch{VLAN: i + 1, ENI: fmt.Sprint("eni-b", i), Addr: addr(5000 + i), Kind: branch.KindOf("subnet-0a", []string{"sg-db"})}
 		if st == branch.InUse {
@@ -146,8 +150,9 @@ func branches() sample {
 		if st == branch.InDoubt {
 			shown.Note = "a link of the kernel has it"
 		}
-		b.Branches = append(b.Branches, shown)
+		trunks.Branches = append(trunks.Branches, shown)
 	}
-	v.Branches = &b
-	return sample{"branches", v, engine.Status{State: engine.OK}, nil, Asked{Fault: `"x" is no IPv4 address, not "node", and no NAMESPACE/POD`, Src: "x", Dst: "node"}}
+	v.Branches = &trunks
+	b.Custom, b.PodENI, b.Enforcing, b.Cordoned = true, true, "strict", true
+	return sample{"branches", *v, b, nil, Asked{Fault: `"x" is no IPv4 address, not "node", and no NAMESPACE/POD`, Src: "x", Dst: "node"}}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/engine"
@@ -18,7 +19,9 @@ type View struct {
 	Instance string
 	Facts    []Fact // about the node
 	Status   engine.Status
+	Wanted   string   // how many addresses the pool is to have, and why
 	Next     []string // what the loop does next
+	Hold     string   // why it does not do more
 	Waits    []string // who waits, and for what
 	Counts   [states]int
 	Rows     []Row
@@ -77,13 +80,19 @@ const (
 )
 
 // Of computes the page from the daemon's state.
-func Of(v engine.View, s engine.Status, events []recent.Record, now time.Time) View {
-	out := View{At: now, Instance: v.Node.InstanceID, Status: s, Next: v.Plan, Events: events, Facts: factsOf(v), Waits: waitsOf(v)}
+func Of(v engine.View, b engine.Bearings, events []recent.Record, now time.Time) View {
+	out := View{
+		At: now, Instance: b.Node.InstanceID, Status: b.Status, Events: events, Facts: factsOf(v, b), Waits: waitsOf(v),
+		Wanted: fmt.Sprintf("%d addresses (%s), %d are there or being made", b.Wish.Addresses, b.Wish, b.Wish.Has), Next: v.Plan, Hold: b.Hold,
+	}
+	if b.Lasts > 0 {
+		out.Hold += fmt.Sprintf(" (in %d s at the latest)", int(b.Lasts/time.Second)+1)
+	}
 	for _, e := range v.Pool.ENIs {
 		if v.Branches != nil && e.ID == v.Branches.Trunk.ID {
 			continue // it has a row of its own
 		}
-		r := rowOf(v, e, now)
+		r := rowOf(v, b, e, now)
 		for st, n := range r.Counts {
 			out.Counts[st] += n
 		}
@@ -103,18 +112,27 @@ func Of(v engine.View, s engine.Status, events []recent.Record, now time.Time) V
 	return out
 }
 
-func factsOf(v engine.View) []Fact {
-	mode := "single addresses"
-	if v.Prefix {
-		mode = "/28 prefixes"
+func factsOf(v engine.View, b engine.Bearings) []Fact {
+	mode := []string{"single addresses"}
+	if b.Prefixes {
+		mode[0] = "/28 prefixes"
+	}
+	if b.Custom {
+		mode = append(mode, "custom networking")
+	}
+	if b.PodENI {
+		mode = append(mode, "branch ENIs, "+b.Enforcing)
+	}
+	if b.Cordoned {
+		mode = append(mode, "cordoned")
 	}
 	return []Fact{
-		{"type", v.Node.InstanceType},
-		{"zone", v.Node.AZ},
-		{"address", v.Node.PrimaryIP.String()},
-		{"pool of", mode},
-		{"ENIs", fmt.Sprintf("%d of %d", len(v.Pool.ENIs), v.Limits.ENIs)},
-		{"VPC", v.Node.VPCID},
+		{"type", b.Node.InstanceType},
+		{"zone", b.Node.AZ},
+		{"address", b.Node.PrimaryIP.String()},
+		{"mode", strings.Join(mode, ", ")},
+		{"ENIs", fmt.Sprintf("%d of %d", len(v.Pool.ENIs), b.Limits.ENIs)},
+		{"VPC", b.Node.VPCID},
 	}
 }
 
@@ -135,9 +153,9 @@ func waitsOf(v engine.View) []string {
 	return out
 }
 
-func rowOf(v engine.View, e pool.ENI, now time.Time) Row {
+func rowOf(v engine.View, b engine.Bearings, e pool.ENI, now time.Time) Row {
 	link := v.Links[e.ID]
-	out := Row{ID: e.ID, Note: e.Reason, Bad: !e.Ready && !e.Reserved}
+	out := Row{ID: e.ID, Note: e.Reason, Bad: !e.Ready && !e.Reserved && !e.Draining}
 	role := "secondary ENI"
 	if e.IsPrimary() {
 		role = "primary ENI"
@@ -153,10 +171,13 @@ func rowOf(v engine.View, e pool.ENI, now time.Time) Row {
 		}
 		out.Groups = appendSlot(out.Groups, prefixOf(a), s)
 	}
-	room := max(0, v.Limits.Secondary()-len(e.Addresses)-len(e.Prefixes))
+	if e.Draining {
+		out.Note = strings.TrimPrefix(out.Note+"; ", "; ") + "draining: no new pod goes here, and it goes with its last one"
+	}
+	room := max(0, b.Limits.Secondary()-len(e.Addresses)-len(e.Prefixes))
 	switch {
-	case e.Reserved:
-	case v.Prefix:
+	case e.Reserved || e.Draining:
+	case b.Prefixes:
 		out.Room = room
 	default:
 		for range room {

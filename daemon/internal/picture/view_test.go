@@ -61,12 +61,16 @@ func TestRows(t *testing.T) {
 		{"not ready, and no pod goes there anyway", false, 3, func(v *engine.View) {
 			add(v, 1, false, "left alone: it has the tag", false, pool.Reserved)
 		}, "1 reserved | left alone: it has the tag"},
+		{"draining", false, 5, func(v *engine.View) {
+			add(v, 1, true, "", false, pool.Used, pool.Reserved).Draining = true
+			v.Pool.ENIs[0].Reserved = false
+		}, "1 used, 1 reserved | draining: no new pod goes here, and it goes with its last one"},
 		{"an instance of unknown limits", false, 0, func(v *engine.View) { add(v, 1, true, "", false) }, ""},
 	} {
-		v := node("m5.large", eni.Limits{ENIs: 3, IPv4PerENI: c.limit})
-		v.Prefix = c.prefix
-		c.make(&v)
-		rows := Of(v, engine.Status{}, nil, now()).Rows
+		v, b := node("m5.large", eni.Limits{ENIs: 3, IPv4PerENI: c.limit})
+		b.Prefixes = c.prefix
+		c.make(v)
+		rows := Of(*v, b, nil, now()).Rows
 		if len(rows) != 1 || outline(rows[0]) != c.want {
 			t.Errorf("%s: %d rows, the first is %q, want %q", c.name, len(rows), outline(rows[0]), c.want)
 		}
@@ -74,9 +78,9 @@ func TestRows(t *testing.T) {
 }
 
 func TestTitles(t *testing.T) {
-	v := branches().view
+	v, b := branches().view, branches().node
 	v.Pool.ENIs[1].Slots[4].Freed = now().Add(-12 * time.Second)
-	page := Of(v, engine.Status{}, nil, now())
+	page := Of(v, b, nil, now())
 	var got []string
 	for _, r := range page.Rows {
 		for _, g := range r.Groups {
@@ -108,13 +112,13 @@ func TestTitles(t *testing.T) {
 
 // What waits is said in words, and nothing of it is left out.
 func TestWaits(t *testing.T) {
-	v := growing().view
-	if got := strings.Join(Of(v, engine.Status{}, nil, now()).Waits, "; "); got != "3 ADDs wait for an address; 1 pod more was sent here and has not asked yet" {
+	v, b := growing().view, growing().node
+	if got := strings.Join(Of(v, b, nil, now()).Waits, "; "); got != "3 ADDs wait for an address; 1 pod more was sent here and has not asked yet" {
 		t.Errorf("waits are %q", got)
 	}
-	v = branches().view
+	v, b = branches().view, branches().node
 	v.Waiters, v.Branches.Waiters = 1, 2
-	if got := strings.Join(Of(v, engine.Status{}, nil, now()).Waits, "; "); got != "1 ADD waits for an address; 2 ADDs wait for a branch ENI" {
+	if got := strings.Join(Of(v, b, nil, now()).Waits, "; "); got != "1 ADD waits for an address; 2 ADDs wait for a branch ENI" {
 		t.Errorf("waits are %q", got)
 	}
 }
@@ -123,16 +127,16 @@ func TestWaits(t *testing.T) {
 // table is bounded, and so is what is said of doubts.
 func TestPods(t *testing.T) {
 	var names []string
-	for _, p := range Of(branches().view, engine.Status{}, nil, now()).Pods {
+	for _, p := range branches().page().Pods {
 		names = append(names, p.Name+" "+p.Addr+" "+p.Note)
 	}
 	want := []string{"shop/db-0 10.20.19.136 ", "shop/orphan 10.20.39.15 its address is on no ENI any more", "shop/web-1-0 10.20.2.16 EC2 does not list it; it is asked again"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)
 	}
-	v := node("m5.24xlarge", eni.Limits{ENIs: 15, IPv4PerENI: 50})
-	add(&v, 0, true, "", false, append(some(pool.Used, maxPods+5), some(pool.Withheld, maxDoubts+3)...)...)
-	page := Of(v, engine.Status{}, nil, now())
+	v, b := node("m5.24xlarge", eni.Limits{ENIs: 15, IPv4PerENI: 50})
+	add(v, 0, true, "", false, append(some(pool.Used, maxPods+5), some(pool.Withheld, maxDoubts+3)...)...)
+	page := Of(*v, b, nil, now())
 	if len(page.Pods) != maxPods || page.MorePods != 5 || len(page.Rows[0].Doubts) != maxDoubts || page.Rows[0].More != 3 {
 		t.Errorf("%d pods and %d more, %d doubts and %d more", len(page.Pods), page.MorePods, len(page.Rows[0].Doubts), page.Rows[0].More)
 	}
