@@ -14,15 +14,14 @@ import (
 // sysctls. It must run in the host's network namespace.
 func observe(nl netlinksafe.Handle, primaryMAC string) (kernel, error) {
 	var k kernel
-	links, err := nl.LinkList()
+	links, err := listLinks()
 	if err != nil {
 		return k, fmt.Errorf("listing links: %w", err)
 	}
-	k.links = make([]link, 0, len(links))
+	k.links = links
 	names := make(map[int]string, len(links))
 	for _, l := range links {
-		k.links = append(k.links, fromLink(l))
-		names[l.Attrs().Index] = l.Attrs().Name
+		names[l.Index] = l.Name
 	}
 	addrs, err := netlinksafe.AddrList(nil, netlink.FAMILY_V4)
 	if err != nil {
@@ -52,14 +51,6 @@ func observe(nl netlinksafe.Handle, primaryMAC string) (kernel, error) {
 	}
 	k.sysctls, err = readSysctls(k, primaryMAC)
 	return k, err
-}
-
-func fromLink(l netlink.Link) link {
-	a := l.Attrs()
-	return link{
-		Index: a.Index, Name: a.Name, MAC: a.HardwareAddr.String(), Kind: l.Type(),
-		Alias: a.Alias, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0,
-	}
 }
 
 func fromAddr(a netlink.Addr) addr {
