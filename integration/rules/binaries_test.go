@@ -41,7 +41,7 @@ func TestHouseLibraries(t *testing.T) {
 		"github.com/google/go-cmp": "", "github.com/rogpeppe/go-internal": "testscript", "golang.org/x/sys": "system calls",
 		"golang.org/x/sync": "errgroup", "github.com/google/nftables": "nft over netlink, without the nft binary",
 		"k8s.io/client-go": "vpc-kube's list and watch", "k8s.io/apimachinery": "its types", "k8s.io/api": "its types", "k8s.io/klog/v2": "its log",
-		"sigs.k8s.io/yaml": "topology files in YAML, decoded by their JSON names",
+		"go.opentelemetry.io/proto/otlp": "messages of traces for a collector", "sigs.k8s.io/yaml": "topology files in YAML, decoded by their JSON names",
 	}
 	cmd := exec.Command("go", "list", "-m", "-f", "{{if not (or .Indirect .Main)}}{{.Path}}{{end}}", "all")
 	cmd.Dir = root

@@ -36,6 +36,7 @@ type Config struct {
 	Trunking
 	Kubernetes
 	Web
+	Tracing
 	SNAT snat.Texts // settings of the outbound NAT, under their conflist names
 }
 
@@ -68,6 +69,7 @@ func Groups() []Group {
 		{"Kubernetes", kubernetes()},
 		{"Logs", logs()},
 		{"Metrics, health, the picture of the node", web()},
+		{"Traces", tracing()},
 	}
 }
 
