@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +26,11 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/server"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
 )
+
+// gcPercent is how much garbage there may be for what lives, in percent. What
+// lives is 3 MB with 735 pods, and each look at the kernel leaves as much behind:
+// the usual 100 costs megabytes on every node and saves no time that could be measured.
+const gcPercent = 50
 
 func main() { os.Exit(run()) }
 
@@ -41,6 +47,9 @@ func run() int {
 	log := slog.New(events.Keep(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
 	for _, u := range config.FindUnread(os.Environ()) {
 		log.Warn("a setting that nobody reads", "name", u.Name, "value", u.Value, "instead", u.Instead)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
