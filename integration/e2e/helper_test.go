@@ -24,8 +24,11 @@ type gcRequest struct {
 // helper runs on an instance and returns the exit status.
 func helper(verb string) int {
 	err := fmt.Errorf("unknown helper %q", verb)
-	if verb == "gc" {
+	switch verb {
+	case "gc":
 		err = helperGC(os.Getenv("VPCCHAIN_E2E_REQUEST"))
+	case "get":
+		err = helperGet(os.Getenv("VPCCHAIN_E2E_REQUEST"))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
