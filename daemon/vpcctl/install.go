@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -61,22 +63,52 @@ func doInstall(ctx context.Context, c call) (int, error) {
 	if err != nil {
 		return exitError, err
 	}
+	report := reporter{out: c.out, asJSON: s.JSON, DryRun: s.DryRun, Changes: []install.Change{}}
+	if s.DryRun && !s.JSON {
+		_, err := fmt.Fprint(c.out, plan)
+		return 0, err
+	}
 	if s.DryRun {
-		fmt.Fprint(c.out, plan)
-		return 0, nil
+		report.Changes = plan.Changes()
+		return 0, report.end()
 	}
 	conn, err := grpc.NewClient("unix:"+s.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return exitError, err
 	}
 	defer func() { _ = conn.Close() }()
-	if err := plan.Apply(ctx, daemon{ipamapi.NewIPAMClient(conn)}, func(what string) { fmt.Fprintln(c.out, what) }); err != nil {
-		return exitError, err
+	err = plan.Apply(ctx, daemon{ipamapi.NewIPAMClient(conn)}, report.say)
+	if err == nil {
+		for _, n := range plan.Changes()[len(report.Changes):] { // the notes
+			report.say(n)
+		}
+		return 0, report.end()
 	}
-	for _, n := range plan.Notes {
-		fmt.Fprintln(c.out, "note:", n)
+	return exitError, errors.Join(err, report.end())
+}
+
+// reporter tells people of each change as it is begun, and programs of all of them
+// at the end; its JSON names are stable.
+type reporter struct {
+	DryRun  bool             `json:"dryRun"`
+	Changes []install.Change `json:"changes"` // the last one may be what failed
+
+	out    io.Writer
+	asJSON bool
+}
+
+func (r *reporter) say(c install.Change) {
+	r.Changes = append(r.Changes, c)
+	if !r.asJSON {
+		fmt.Fprintln(r.out, c)
 	}
-	return 0, nil
+}
+
+func (r *reporter) end() error {
+	if !r.asJSON {
+		return nil
+	}
+	return printJSON(r.out, r)
 }
 
 func uninstallCommand() command {
@@ -90,6 +122,7 @@ func uninstallCommand() command {
 			{name: "force", help: "while pods run: they lose their network"},
 			{name: "to-stock", help: "leave the pods running, as the stock AWS VPC CNI would have made them; see docs/migrate.md"},
 			{name: "dry-run", help: "say what would be done"},
+			{name: "json", help: "report as JSON, whose names are stable"},
 		},
 		run: func(ctx context.Context, c call) (int, error) { return doUninstall(ctx, c) },
 	}
@@ -100,6 +133,7 @@ func doUninstall(ctx context.Context, c call) (int, error) {
 	if err != nil {
 		return exitUsage, fmt.Errorf("%w; `vpcctl help uninstall` lists the flags", err)
 	}
-	err = install.Uninstall(ctx, r, install.Node{StateDir: r.StateDir}, install.StateFile{Dir: r.StateDir}, func(what string) { fmt.Fprintln(c.out, what) })
-	return 0, err
+	report := reporter{out: c.out, asJSON: r.JSON, DryRun: r.DryRun, Changes: []install.Change{}}
+	err = install.Uninstall(ctx, r, install.Node{StateDir: r.StateDir}, install.StateFile{Dir: r.StateDir}, report.say)
+	return 0, errors.Join(err, report.end())
 }

@@ -19,9 +19,9 @@ type Daemon interface {
 
 // Apply carries the plan out and stops at the first error; done hears of every
 // step before it is begun.
-func (p Plan) Apply(ctx context.Context, d Daemon, begin func(what string)) error {
+func (p Plan) Apply(ctx context.Context, d Daemon, begin func(Change)) error {
 	for _, s := range p.steps {
-		begin(s.String())
+		begin(s.change())
 		if err := s.do(ctx, d); err != nil {
 			return err
 		}

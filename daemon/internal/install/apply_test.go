@@ -63,7 +63,7 @@ func install(t *testing.T, d Daemon, args ...string) (Plan, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, p.Apply(t.Context(), d, func(string) {})
+	return p, p.Apply(t.Context(), d, func(Change) {})
 }
 
 // The plan for a node with other plugins and conflists, as text; what it leaves;

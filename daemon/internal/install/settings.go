@@ -26,6 +26,7 @@ type Settings struct {
 	Socket    string   // of vpc-ipamd
 	Wait      time.Duration
 	DryRun    bool
+	JSON      bool // the report of it
 	Network   Network
 }
 
@@ -65,6 +66,7 @@ func places(self string) []Option {
 		{Flag: "socket", Default: ipamapi.DefaultSocket, Allowed: "an absolute path", Effect: "of vpc-ipamd", set: path(func(s *Settings) *string { return &s.Socket })},
 		{Flag: "wait", Default: "2m", Allowed: "a duration, as 90s; 0 does not wait", Effect: "how long vpc-ipamd is waited for before the conflist is written", set: wait},
 		{Flag: "dry-run", Default: "false", Allowed: "true or false", Effect: "say what would be done", truth: true, set: truth(func(s *Settings) *bool { return &s.DryRun })},
+		{Flag: "json", Default: "false", Allowed: "true or false", Effect: "report as JSON, whose names are stable", truth: true, set: truth(func(s *Settings) *bool { return &s.JSON })},
 	}
 }
 

@@ -24,6 +24,7 @@ type Removal struct {
 	Force    bool   // while pods run: they lose their network
 	ToStock  bool   // pods keep running: the stock CNI takes them over
 	DryRun   bool
+	JSON     bool // the report of it
 	// Checkpoint is where the stock daemon reads of them.
 	Checkpoint string
 }
@@ -59,6 +60,7 @@ func ParseRemoval(args []string, getenv func(string) string) (Removal, error) {
 	fs.BoolVar(&r.Force, "force", false, "")
 	fs.BoolVar(&r.ToStock, "to-stock", false, "")
 	fs.BoolVar(&r.DryRun, "dry-run", false, "")
+	fs.BoolVar(&r.JSON, "json", false, "")
 	if err := fs.Parse(args); err != nil {
 		return r, err
 	}
@@ -79,12 +81,20 @@ func ParseRemoval(args []string, getenv func(string) string) (Removal, error) {
 	return r, nil
 }
 
+func kernelChanges(texts []string) []Change {
+	var out []Change
+	for _, t := range texts {
+		out = append(out, inKernel(t))
+	}
+	return out
+}
+
 // Uninstall takes the chain off the node. It goes on after an error, so that a
 // second call finds only what is left; say hears of each thing that went.
-func Uninstall(ctx context.Context, r Removal, k Kernel, b Books, say func(what string)) error {
+func Uninstall(ctx context.Context, r Removal, k Kernel, b Books, say func(Change)) error {
 	held, release, err := b.Take()
 	if err != nil && r.DryRun {
-		say("note: " + err.Error())
+		say(note(err.Error()))
 		return uninstall(ctx, r, k, nil, say)
 	}
 	if err != nil {
@@ -94,13 +104,13 @@ func Uninstall(ctx context.Context, r Removal, k Kernel, b Books, say func(what 
 	return errors.Join(err, release())
 }
 
-func uninstall(ctx context.Context, r Removal, k Kernel, held []checkpoint.Entry, say func(string)) error {
+func uninstall(ctx context.Context, r Removal, k Kernel, held []checkpoint.Entry, say func(Change)) error {
 	pods, err := k.Pods(ctx)
 	if err != nil {
 		return err
 	}
 	if err := refuse(r, pods, held); err != nil && r.DryRun {
-		say("note: " + err.Error())
+		say(note(err.Error()))
 	} else if err != nil {
 		return err
 	}
@@ -116,7 +126,7 @@ func uninstall(ctx context.Context, r Removal, k Kernel, held []checkpoint.Entry
 		return err
 	}
 	if rec.Conflist == "" {
-		say("note: " + r.BinDir + " has no record of an installation: plugins and conflists stay as they are")
+		say(note(r.BinDir + " has no record of an installation: plugins and conflists stay as they are"))
 	}
 	// The runtime is to make no more pods while their kernel objects go.
 	errs := []error{run(takeConflist(rec), r.DryRun, say)}
@@ -134,14 +144,15 @@ func uninstall(ctx context.Context, r Removal, k Kernel, held []checkpoint.Entry
 		return err
 	}
 	return errors.Join(
-		run([]step{{verb: drop, path: filepath.Join(r.BinDir, recordFile)}}, false, func(string) {}), dropState(r.StateDir))
+		run([]step{{verb: drop, path: filepath.Join(r.BinDir, recordFile)}}, false, func(Change) {}), dropState(r.StateDir))
 }
 
 // takeKernel removes the kernel objects, or leaves them as the stock CNI's. Its
 // checkpoint is there before anything is its own.
-func takeKernel(ctx context.Context, r Removal, k Kernel, pods []vpcnet.Attachment, held []checkpoint.Entry) ([]string, error) {
+func takeKernel(ctx context.Context, r Removal, k Kernel, pods []vpcnet.Attachment, held []checkpoint.Entry) ([]Change, error) {
 	if !r.ToStock {
-		return k.Remove(ctx, r.Force, r.DryRun)
+		removed, err := k.Remove(ctx, r.Force, r.DryRun)
+		return kernelChanges(removed), err
 	}
 	for _, a := range pods {
 		if !slices.ContainsFunc(held, func(e checkpoint.Entry) bool { return e.Attachment == a }) {
@@ -153,7 +164,7 @@ func takeKernel(ctx context.Context, r Removal, k Kernel, pods []vpcnet.Attachme
 		return nil, err
 	}
 	file := step{verb: write, path: r.Checkpoint, data: raw}
-	changed, err := []string{file.String()}, error(nil)
+	changed, err := []Change{file.change()}, error(nil)
 	if !r.DryRun {
 		err = file.do(ctx, nil)
 	}
@@ -161,7 +172,7 @@ func takeKernel(ctx context.Context, r Removal, k Kernel, pods []vpcnet.Attachme
 		return nil, err
 	}
 	more, err := k.HandOver(ctx, r.DryRun)
-	return append(changed, more...), err
+	return append(changed, kernelChanges(more)...), err
 }
 
 // refuse says why the node is not to be touched, or nil.
@@ -229,10 +240,10 @@ func present(steps []step) []step {
 	})
 }
 
-func run(steps []step, dry bool, say func(string)) error {
+func run(steps []step, dry bool, say func(Change)) error {
 	var errs []error
 	for _, s := range steps {
-		say(s.String())
+		say(s.change())
 		if !dry {
 			errs = append(errs, s.do(context.Background(), nil))
 		}

@@ -99,7 +99,7 @@ func installedTree(t *testing.T) (dir string, before map[string]string, r Remova
 func take(t *testing.T, r Removal, f *fakeNode) (said string, err error) {
 	t.Helper()
 	var lines []string
-	err = Uninstall(t.Context(), r, f, f, func(what string) { lines = append(lines, what) })
+	err = Uninstall(t.Context(), r, f, f, func(what Change) { lines = append(lines, what.String()) })
 	if f.locked {
 		t.Error("the books stay locked")
 	}

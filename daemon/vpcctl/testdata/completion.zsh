@@ -103,6 +103,7 @@ _vpcctl() {
 			'--socket=[of vpc-ipamd\: an absolute path]:file:_files' \
 			'--wait=[how long vpc-ipamd is waited for before the conflist is written\: a duration, as 90s; 0 does not wait]:WAIT: ' \
 			'--dry-run[say what would be done]' \
+			'--json[report as JSON, whose names are stable]' \
 			'--name=[the network'\''s name; it is part of what each pod'\''s link is known by\: letters, digits, dots, dashes, underscores]:NAME: ' \
 			'--timeout=[how long a pod waits for an address\: a duration, as 20s]:TIMEOUT: ' \
 			'--veth-prefix=[prefix of the host veth names\: 1 to 4 characters; not eth, vlan, lo]:PREFIX: ' \
@@ -127,7 +128,8 @@ _vpcctl() {
 			'--state-dir=[of vpc-ipamd]:directory:_files -/' \
 			'--force[while pods run\: they lose their network]' \
 			'--to-stock[leave the pods running, as the stock AWS VPC CNI would have made them; see docs/migrate.md]' \
-			'--dry-run[say what would be done]'
+			'--dry-run[say what would be done]' \
+			'--json[report as JSON, whose names are stable]'
 		;;
 	completion)
 		_arguments '--help[its flags and exit codes]' \
