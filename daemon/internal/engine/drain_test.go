@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -25,11 +26,7 @@ type fakeDrains struct {
 func (f *fakeDrains) Draining() (map[string]time.Time, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := map[string]time.Time{}
-	for id, at := range f.enis {
-		out[id] = at
-	}
-	return out, f.err
+	return maps.Clone(f.enis), f.err
 }
 
 func (f *fakeDrains) Drain(id string, at time.Time) error {

@@ -195,7 +195,8 @@ func (e *Engine) desired(now time.Time) hostnet.Desired {
 		}
 		for _, slot := range m.Slots {
 			// An address keeps its rule while it rests: packets of its late pod still leave the right way.
-			if slot.State != pool.Free && !slot.Prefix.IsValid() && !(m.Draining && slot.State == pool.Reserved) {
+			unused := slot.State == pool.Free || m.Draining && slot.State == pool.Reserved
+			if !unused && !slot.Prefix.IsValid() {
 				d.From = append(d.From, hostnet.From{Prefix: vpcnet.Host(slot.Addr), Table: table})
 			}
 			if h := slot.Holder; h != nil {

@@ -15,18 +15,9 @@ import (
 // It tries again until ctx ends: IMDS and EC2 may come up later than the node.
 func (e *Engine) Start(ctx context.Context) error {
 	e.Addresses = recorded{e.Addresses, e.intents}
-	held, freed, err := e.Store.Load()
+	held, err := e.load()
 	if err != nil {
 		return err
-	}
-	if err := e.pool.Restore(held, freed); err != nil {
-		return err
-	}
-	if err := e.loadDrains(); err != nil {
-		return err
-	}
-	for a := range freed {
-		e.released = append(e.released, a) // whoever released it may not have come to this
 	}
 	var retry backoff
 	for {
@@ -68,8 +59,23 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	e.replaySpool()
 	e.updateStatus()
-	e.Log.Info("ready", "instance", e.node.InstanceID, "type", e.node.InstanceType, "primary", e.node.PrimaryIP, "held", len(held))
+	e.Log.Info("ready", "instance", e.node.InstanceID, "type", e.node.InstanceType, "primary", e.node.PrimaryIP, "held", held)
 	return nil
+}
+
+// load takes up what the daemon before had on disk, and says how much is held.
+func (e *Engine) load() (held int, err error) {
+	allocations, freed, err := e.Store.Load()
+	if err != nil {
+		return 0, err
+	}
+	if err := e.pool.Restore(allocations, freed); err != nil {
+		return 0, err
+	}
+	for a := range freed {
+		e.released = append(e.released, a) // whoever released it may not have come to this
+	}
+	return len(allocations), e.loadDrains()
 }
 
 func (e *Engine) discover(ctx context.Context) error {

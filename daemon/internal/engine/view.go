@@ -107,8 +107,8 @@ func (e *Engine) shortage() string {
 			unready = append(unready, fmt.Sprintf("%d free ones on %s, which is not ready: %s", free, m.ID, m.Reason))
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(e.drains(s))) {
-		counts += fmt.Sprintf("; those of %s are for nobody, as it is drained: vpcctl drain-eni %s --cancel changes that", id, id)
+	if drained := slices.Sorted(maps.Keys(e.drains(s))); len(drained) > 0 {
+		counts += fmt.Sprintf("; those of %s are for nobody, as it is drained: vpcctl drain-eni %s --cancel changes that", strings.Join(drained, ", "), drained[0])
 	}
 	if len(unready) > 0 {
 		counts += "; " + strings.Join(unready, "; ")

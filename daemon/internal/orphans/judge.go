@@ -55,12 +55,7 @@ func (f *Finder) Judge(ctx context.Context, held []pool.Allocation, now time.Tim
 
 // judge is the verdict on one that has no interface.
 func (f *Finder) judge(h pool.Allocation, known map[string]bool, now time.Time) (release bool, why string) {
-	a := h.Attachment
-	trace := Unknown
-	if h.Pod.Netns != "" {
-		trace = f.Kernel.Netns(h.Pod.Netns)
-	}
-	hadVeth := f.hadVeth[a] || h.Pod.HostVeth != ""
+	a, trace := h.Attachment, f.trace(h)
 	switch {
 	case trace == There:
 		return false, "its network namespace is there: " + h.Pod.Netns
@@ -68,15 +63,27 @@ func (f *Finder) judge(h pool.Allocation, known map[string]bool, now time.Time) 
 		return false, "it came less than " + f.Grace.String() + " ago: its ADD may be under way"
 	case known[a.ContainerID]:
 		return false, "the runtime has its sandbox, whose DEL will come"
-	case f.Runtime != nil && (trace == Gone || h.Pod.Netns == "" && hadVeth):
+	case f.Runtime != nil && trace == Gone:
 		return true, "it has neither interface nor network namespace, and the runtime does not know its sandbox"
 	}
 	first, seen := f.missing[a]
 	switch gone := seen && !first.Before(h.Since) && !first.After(now); {
 	case gone && now.Sub(first) >= f.Grace:
 		return true, fmt.Sprintf("it has had no trace for %s", now.Sub(first).Round(time.Second))
-	case gone || trace == Gone || h.Pod.Netns == "" && hadVeth:
+	case gone || trace == Gone:
 		return false, "it has no trace, and is released when that has lasted " + f.Grace.String()
 	}
 	return false, "the kernel does not show whether it is there: it has no interface of its own here, and its network namespace cannot be seen"
+}
+
+// trace is that of the pod's network namespace. One that is not known went with
+// the interface that was seen; the caller holds the lock.
+func (f *Finder) trace(h pool.Allocation) Trace {
+	switch {
+	case h.Pod.Netns != "":
+		return f.Kernel.Netns(h.Pod.Netns)
+	case f.hadVeth[h.Attachment] || h.Pod.HostVeth != "":
+		return Gone
+	}
+	return Unknown
 }
