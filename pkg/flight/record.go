@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
@@ -145,7 +146,7 @@ func appendQuoted(b []byte, s string, most int) []byte {
 		switch {
 		case c == utf8.RuneError && n == 1:
 			part = "?"
-		case c < ' ':
+		case unicode.IsControl(c):
 			part = " "
 		case c == '"':
 			part = `\"`

@@ -56,7 +56,7 @@ func TestLine(t *testing.T) {
 
 // Whatever comes in, a line keeps its bound, is JSON, and holds no newline.
 func TestLineIsBounded(t *testing.T) {
-	for _, filling := range []string{`"`, `\`, "\x00", "\xff", "ü", "a", "\n"} {
+	for _, filling := range []string{`"`, `\`, "\x00", "\xff", "ü", "a", "\n", "\u009b", "\x7f"} {
 		long := strings.Repeat(filling, 9000)
 		r := whole(t)
 		r.Kind, r.Name, r.Verb, r.Pod, r.Code, r.Error, r.Text, r.RequestID = Kind(long), long, long, long, long, long, long, long
