@@ -44,7 +44,7 @@ func TestLine(t *testing.T) {
 			t.Errorf("%s is read as another (-written +read):\n%s", name, diff)
 		}
 	}
-	want := `{"traceparent":"` + example + `","kind":"plugin","name":"vpc-veth","verb":"ADD","network":"vpc","containerID":"c1","ifname":"eth0","start":1700000000000000000,"ns":5}` + "\n"
+	want := `{"traceparent":"` + example + `","containerID":"c1","ifname":"eth0","verb":"ADD","network":"vpc","kind":"plugin","name":"vpc-veth","start":1700000000000000000,"ns":5}` + "\n"
 	r := Record{
 		Traceparent: parent(t, example), Kind: Plugin, Name: "vpc-veth", Verb: "ADD", Attachment: vpcnet.Attachment{Network: "vpc", ContainerID: "c1", IfName: "eth0"},
 		Start: time.Unix(1700000000, 0), Duration: 5,
