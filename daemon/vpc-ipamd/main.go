@@ -62,18 +62,12 @@ func run() int {
 }
 
 func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.Keeper, log *slog.Logger) (err error) {
-	if err := os.MkdirAll(f.StateDir, 0o755); err != nil {
-		return fmt.Errorf("%w: make it writable, or name another with --state-dir", err)
-	}
 	// The lock of the state file is what keeps two daemons apart; all else comes after it.
-	store, err := state.Open(filepath.Join(f.StateDir, "ipamd.db"))
+	store, err := openStore(f.StateDir, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if store.Damaged != "" {
-		log.Warn("the allocations are looked for in the kernel", "reason", store.Damaged)
-	}
 	measures, tracer := metrics.New(), openTracer(f.StateDir, log)
 	aws, err := cloud.New(ctx, watched(measures, tracer))
 	if err != nil {
@@ -122,4 +116,16 @@ func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.
 		return nil
 	})
 	return group.Wait()
+}
+
+// openStore makes the state directory and opens the state file in it.
+func openStore(dir string, log *slog.Logger) (*state.Store, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("%w: make it writable, or name another with --state-dir", err)
+	}
+	store, err := state.Open(filepath.Join(dir, "ipamd.db"))
+	if err == nil && store.Damaged != "" {
+		log.Warn("the allocations are looked for in the kernel", "reason", store.Damaged)
+	}
+	return store, err
 }
