@@ -70,6 +70,8 @@ func damages(p lab.Pod) []damage {
 		{"host veth", "ip link set " + p.HostEnd + " down", "host veth " + p.HostEnd, "ip link set " + p.HostEnd + " up"},
 		{"ENI link", "ip link set eth1 down", "link eth1", ""},
 		{"ENI address", "ip addr flush dev eth1", "link eth1", ""},
+		{"pod's neighbour", "ip -n " + p.Name + " neigh del 169.254.1.1 dev eth0", "pod " + p.Addr.String(), "ip -n " + p.Name + " neigh replace 169.254.1.1 lladdr $(cat /sys/class/net/" + p.HostEnd + "/address) dev eth0 nud permanent"},
+		{"pod's way out", "ip -n " + p.Name + " route del default", "pod " + p.Addr.String(), "ip -n " + p.Name + " route add default via 169.254.1.1 dev eth0"},
 		{"foreign address", "ip addr add " + p.Addr.String() + "/24 dev eth1", "link eth1", ""},
 	}
 }

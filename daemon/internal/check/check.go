@@ -1,6 +1,7 @@
 // Package check compares a node with what the project promises of it: links,
 // addresses, rules, routes and sysctls (package hostnet), the outbound NAT
-// (package snat), branch ENIs (package sgpp), and what the daemon holds of EC2.
+// (package snat), branch ENIs (package sgpp), the pods' ends in their network
+// namespaces, and what the daemon holds of EC2.
 // It changes nothing unless it is asked to repair.
 //
 // What is wanted is the daemon's last word, in the state directory, so that a
@@ -27,7 +28,7 @@ import (
 
 // Difference is a promise that is not kept. Its JSON names are stable.
 type Difference struct {
-	Area   string `json:"area"`   // kernel, nat, branch, ec2
+	Area   string `json:"area"`   // kernel, nat, branch, pod, ec2
 	Object string `json:"object"` // "rule 512", "table 2", "sysctl net/ipv4/ip_forward"
 	Text   string `json:"text"`
 	Repair bool   `json:"repairable"` // --fix, or the daemon, puts it right
@@ -75,11 +76,11 @@ func Node(stateDir string, held func() *Held) (Report, error) {
 func look(stateDir string, held *Held) (Report, error) {
 	r := Report{Differences: []Difference{}}
 	var errs []error
-	for _, part := range []func(string, *Held) error{r.kernel, r.nat, r.branches} {
+	for _, part := range []func(string, *Held) error{r.kernel, r.nat, r.branches, r.inside} {
 		errs = append(errs, part(stateDir, held))
 	}
 	if held == nil {
-		r.Notes = append(r.Notes, "vpc-ipamd does not answer: compared with what it wanted last; EC2 and branch ENIs are not compared")
+		r.Notes = append(r.Notes, "vpc-ipamd does not answer: compared with what it wanted last; EC2 is not compared")
 		return r, errors.Join(errs...)
 	}
 	for _, l := range held.Lost {
@@ -171,8 +172,12 @@ func (r *Report) nat(stateDir string, _ *Held) error {
 }
 
 func (r *Report) branches(stateDir string, held *Held) error {
-	if held == nil || len(held.Branches) == 0 {
-		return nil
+	list, note, err := promised(stateDir, held)
+	if note != "" {
+		r.Notes = append(r.Notes, note)
+	}
+	if err != nil || len(list) == 0 {
+		return err
 	}
 	facts, err := nodefacts.Read(filepath.Join(stateDir, "node.json"))
 	if err != nil {
@@ -186,7 +191,7 @@ func (r *Report) branches(stateDir string, held *Held) error {
 		return err
 	}
 	defer k.Close()
-	for _, b := range held.Branches {
+	for _, b := range list {
 		if err := k.Check(b, sgpp.Node{TrunkMAC: facts.Trunk.MAC, NodeIP: facts.PrimaryIP}); err != nil {
 			r.Differences = append(r.Differences, Difference{"branch", "branch " + b.Link() + " of " + b.Addr.String(), err.Error(), true})
 		}
