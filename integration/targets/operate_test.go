@@ -106,9 +106,9 @@ func TestOperate(t *testing.T) {
 	if s.State != "serving" || s.Node.Type != "t3.medium" || s.Pool.Setting != "WARM_IP_TARGET" || s.Pool.Why != "6 in use + 1 of WARM_IP_TARGET" || s.Node.Targets["WARM_IP_TARGET"] != 1 {
 		t.Errorf("status is %+v", s)
 	}
-	var max struct{ Type, Source string }
-	if code, stderr := n.ctl(&max, "max-pods"); code != 0 || max.Type != "t3.medium" || max.Source != "daemon" {
-		t.Errorf("max-pods: %d, %+v, %s", code, max, stderr)
+	var own struct{ Type, Source string }
+	if code, stderr := n.ctl(&own, "max-pods"); code != 0 || own.Type != "t3.medium" || own.Source != "daemon" {
+		t.Errorf("max-pods: %d, %+v, %s", code, own, stderr)
 	}
 	var pods struct {
 		Source string
