@@ -66,7 +66,7 @@ func (p *Plugin) recorded(verb string, do func(*skel.CmdArgs) error) func(*skel.
 		rec := flight.Record{Begin: true, Kind: flight.Plugin, Name: p.name, Verb: verb, Start: time.Now()}
 		recorder := where(args, &rec)
 		pen := recorder.Open()
-		defer pen.Close()
+		defer func() { pen.Close() }()
 		rec.Traceparent, rec.Parent = p.place(pen, rec)
 		p.span = rec.Traceparent
 		pen.Write(rec)
@@ -74,6 +74,9 @@ func (p *Plugin) recorded(verb string, do func(*skel.CmdArgs) error) func(*skel.
 		rec.Begin, rec.Duration = false, time.Since(rec.Start)
 		if err != nil {
 			rec.Code, rec.Error = code(err), err.Error()
+		}
+		if !pen.OK() { // the daemon may have been started while the plugin waited for it
+			pen = recorder.Open()
 		}
 		pen.Write(rec)
 		return err

@@ -156,6 +156,19 @@ func TestNoRecorder(t *testing.T) {
 	}
 }
 
+// A plugin that waits for the daemon's first start is recorded when it ends.
+func TestRecorderComesLate(t *testing.T) {
+	dir := t.TempDir()
+	p := New("vpc-ipam", func(string) string { return "" })
+	add := p.Funcs(skel.CNIFuncs{Add: func(*skel.CmdArgs) error { return flight.Recorder{Dir: flight.Dir(dir)}.Make() }}).Add
+	if err := add(args(dir, "c1")); err != nil {
+		t.Fatal(err)
+	}
+	if all := records(t, dir); len(all) != 1 || all[0].Begin || all[0].Name != "vpc-ipam" {
+		t.Errorf("%+v", all)
+	}
+}
+
 func TestStatusIsNotRecorded(t *testing.T) {
 	dir := node(t)
 	if span, err := run("vpc-ipam", "", "STATUS", args(dir, ""), nil); span != "" || err != nil {

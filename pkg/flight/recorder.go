@@ -59,6 +59,9 @@ func (r Recorder) Open() Pen {
 	return Pen{r, fd}
 }
 
+// OK tells whether there is a file.
+func (p Pen) OK() bool { return p.fd >= 0 }
+
 // Close gives the file back.
 func (p Pen) Close() {
 	if p.fd >= 0 {
