@@ -299,3 +299,44 @@ func processOf(program, text string) (int, error) {
 	}
 	return 0, fmt.Errorf("no %s with %s runs", program, text)
 }
+
+// Many chains at once, whose records lie between one another's: each call is one
+// trace of its own, with every plugin once.
+func TestTracesOfABurst(t *testing.T) {
+	l := up(t, "churn.yaml")
+	ctx := t.Context()
+	daemon(t, l, "node-a", "IP_COOLDOWN_PERIOD=1")
+	conflist(t, l, "node-a", chain)
+	pods := make([]lab.Pod, 50)
+	for i := range pods {
+		pods[i] = lab.Pod{Node: "node-a", Network: "vpc", Name: fmt.Sprintf("burst%d", i)}
+		if err := l.NewNetns(ctx, "node-a", pods[i].Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, err := range churn(pods, func(p *lab.Pod) (err error) { *p, err = l.Add(ctx, *p); return err }) {
+		t.Fatalf("%s: %v", name, err)
+	}
+	for name, err := range churn(pods, func(p *lab.Pod) error { return l.DelPod(ctx, *p) }) {
+		t.Fatalf("%s: %v", name, err)
+	}
+	out, err := l.Exec(ctx, "node-a", l.Bin("vpcctl"), "trace", "--last", "1000", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v struct{ Calls []traced }
+	if err := json.Unmarshal([]byte(out), &v); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, c := range v.Calls {
+		if len(c.names("plugin")) != 3 || len(c.names("rpc")) != 1 || c.State != "ok" || seen[c.Trace] || seen[c.Verb+c.Pod] {
+			t.Errorf("%+v", c)
+		}
+		seen[c.Trace], seen[c.Verb+c.Pod] = true, true
+	}
+	if len(v.Calls) != 2*len(pods) {
+		t.Errorf("%d calls, want %d", len(v.Calls), 2*len(pods))
+	}
+	clean(t, l, "node-a")
+}
