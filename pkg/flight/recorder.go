@@ -17,9 +17,9 @@ const (
 	rotated = "trace.1.log"
 )
 
-// DefaultSize is of one of the two files, in bytes: together they hold the spans
-// of about 600 pods' lives, an ADD and a DEL of four plugins each, and a tmpfs
-// keeps them in memory.
+// DefaultSize is of one of the two files, in bytes. A pod's life, an ADD and a DEL
+// of four plugins, is 5 KB of records: the files hold those of 400 to 800 pods,
+// and a tmpfs keeps them in memory.
 const DefaultSize = 2 << 20
 
 // Recorder writes to a directory. Several processes may at once.
