@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/explain"
+	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
@@ -53,6 +54,9 @@ func doExplain(ctx context.Context, c ipamapi.AdminClient, stateDir string, args
 		s.ENIs, s.Branches = enisOf(viewOf(r))
 	} else {
 		s.Unread = append(s.Unread, "vpc-ipamd does not answer: ids of ENIs, their addresses and security groups are not known")
+		if wanted, err := hostnet.Wanted(stateDir); err == nil {
+			s.Homes = homesOf(wanted)
+		}
 	}
 	q := explain.Question{}
 	if q.Src, err = endOf(s, args[0]); err == nil {
@@ -76,6 +80,23 @@ func doExplain(ctx context.Context, c ipamapi.AdminClient, stateDir string, args
 	}
 	_, err = fmt.Fprint(out, a)
 	return code, err
+}
+
+// homesOf are the ENIs of addresses by the daemon's last word. What has no rule is
+// of the primary ENI.
+func homesOf(d hostnet.Desired) []explain.Home {
+	var out []explain.Home
+	for _, e := range d.ENIs {
+		if e.Primary.IsValid() {
+			out = append(out, explain.Home{Prefix: vpcnet.Host(e.Primary), MAC: e.MAC})
+		}
+		for _, f := range d.From {
+			if f.Table == vpcnet.ENITable(e.Card, e.Device) {
+				out = append(out, explain.Home{Prefix: f.Prefix, MAC: e.MAC})
+			}
+		}
+	}
+	return out
 }
 
 // endOf reads an end of the connection.

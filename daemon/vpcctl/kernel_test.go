@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -10,9 +11,22 @@ import (
 
 	"github.com/vpcchain/vpcchain/daemon/internal/check"
 	"github.com/vpcchain/vpcchain/daemon/internal/explain"
+	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/pkg/nodefacts"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
 )
+
+// Which ENI an address is of by the daemon's last word.
+func TestHomesOf(t *testing.T) {
+	got := homesOf(hostnet.Desired{
+		ENIs: []hostnet.ENI{{ID: "eni-0", MAC: "m0", Primary: address(t, "10.0.0.5")}, {ID: "eni-1", MAC: "m1", Device: 1, Primary: address(t, "10.0.0.9")}},
+		From: []hostnet.From{{Prefix: netip.MustParsePrefix("10.0.1.0/28"), Table: 2}, {Prefix: netip.MustParsePrefix("10.0.0.20/32"), Table: vpcnet.TableMain}},
+	})
+	want := "[{10.0.0.5/32 m0} {10.0.0.20/32 m0} {10.0.0.9/32 m1} {10.0.1.0/28 m1}]"
+	if fmt.Sprint(got) != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+}
 
 func TestKernelCommandLines(t *testing.T) {
 	for line, want := range map[string]int{

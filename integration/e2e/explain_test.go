@@ -35,13 +35,18 @@ type explainRig struct {
 	veths    map[string]netip.Addr // of the pods that are asked about
 	macs     map[string]string     // of the ENIs' links
 	dests    []netip.Addr
+	outside  map[netip.Addr]bool   // sources that are not on the node: they ask for what is
+	inside   []netip.Addr          // the node's own and its pods'
+	home     map[netip.Addr]string // of a pod: the link of the ENI that has its address
+	whole    bool                  // nothing is damaged: answers go the way that is promised
+	came     int                   // connections from outside that a pod saw
 	rnd      *rand.Rand
 	nextPort uint16
 }
 
 const (
 	explainSeed  = 7
-	explainCases = 12
+	explainCases = 30
 )
 
 // ask explains random connections, opens them, and compares. It returns how many
@@ -57,9 +62,14 @@ func (r *explainRig) ask(t *testing.T, name string) (snat, dropped int) {
 	var questions strings.Builder
 	dials := map[netip.Addr]string{}
 	for range explainCases {
-		src, dst := addrs[r.rnd.IntN(len(addrs))], r.dests[r.rnd.IntN(len(r.dests))]
+		src := addrs[r.rnd.IntN(len(addrs))]
+		dests := r.dests
+		if r.outside[src] {
+			dests = r.inside
+		}
+		dst := dests[r.rnd.IntN(len(dests))]
 		for src == dst {
-			dst = r.dests[r.rnd.IntN(len(r.dests))]
+			dst = dests[r.rnd.IntN(len(dests))]
 		}
 		r.nextPort++
 		fmt.Fprintf(&questions, "%s explain --json %s %s %d || [ $? = 5 ] || exit 1\n", r.l.Bin("vpcctl"), src, dst, r.nextPort)
@@ -95,7 +105,7 @@ func (r *explainRig) ask(t *testing.T, name string) (snat, dropped int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := r.seen(t, captures)
+	seen, answers := r.seen(t, captures)
 	for d := json.NewDecoder(strings.NewReader(out)); d.More(); {
 		var e explained
 		if err := d.Decode(&e); err != nil {
@@ -112,6 +122,12 @@ func (r *explainRig) ask(t *testing.T, name string) (snat, dropped int) {
 		if got != want {
 			t.Errorf("%s: %s to %s port %d: explained %q (%s: %s), captured %q", name, e.Src, e.Dst, e.Port, want, e.Verdict.Outcome, e.Verdict.Why, got)
 		}
+		if home := r.home[e.Dst]; r.outside[e.Src] && home != "" && got != "" {
+			r.came++
+			if back := home + " from " + e.Dst.String(); r.whole && answers[e.Port] != back {
+				t.Errorf("%s: the answer of %s to %s port %d was captured as %q, want %q", name, e.Dst, e.Src, e.Port, answers[e.Port], back)
+			}
+		}
 		if e.Verdict.SNAT {
 			snat++
 		}
@@ -123,16 +139,19 @@ func (r *explainRig) ask(t *testing.T, name string) (snat, dropped int) {
 }
 
 // seen is, by destination port, the link that the connection's packets left the
-// node's routing by, with their source.
-func (r *explainRig) seen(t *testing.T, captures map[string]*lab.Capture) map[uint16]string {
+// node's routing by, with their source; answers are those that an ENI carried.
+func (r *explainRig) seen(t *testing.T, captures map[string]*lab.Capture) (out, answers map[uint16]string) {
 	t.Helper()
-	out := map[uint16]string{}
+	out, answers = map[uint16]string{}, map[uint16]string{}
 	for link, c := range captures {
 		packets, err := c.Stop()
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, p := range packets {
+			if back := p.Source.Port(); back >= 20000 && back <= r.nextPort && r.macs[link] == p.SrcMAC {
+				answers[back] = link + " from " + p.Source.Addr().String()
+			}
 			if p.Dest.Port() < 20000 || p.Dest.Port() > r.nextPort {
 				continue
 			}
@@ -150,10 +169,11 @@ func (r *explainRig) seen(t *testing.T, captures map[string]*lab.Capture) map[ui
 			out[p.Dest.Port()] = what
 		}
 	}
-	return out
+	return out, answers
 }
 
-// What vpcctl explain says of random connections is what captures on all links
+// What vpcctl explain says of random connections, from pods, from the node, and to
+// both from on premises and from elsewhere in the VPC, is what captures on all links
 // show, with every kind of settings, and on a node that was damaged and whose
 // daemon is dead.
 func TestExplainAgainstPackets(t *testing.T) {
@@ -163,13 +183,17 @@ func TestExplainAgainstPackets(t *testing.T) {
 	conflist(t, l, "node-a", chain)
 	pods := twoPods(t, l, "vpc")
 	r := &explainRig{l: l, sources: map[netip.Addr]lab.End{}, veths: map[string]netip.Addr{}, macs: map[string]string{}, rnd: rand.New(rand.NewPCG(explainSeed, 0)), nextPort: 20000}
+	r.outside, r.home, r.inside = map[netip.Addr]bool{}, map[netip.Addr]string{}, []netip.Addr{netip.MustParseAddr(nodeAddr)}
+	for name, a := range map[string]string{"endpoint": "10.20.13.10", "second": "100.64.70.10", "partner": "192.168.50.5", "onprem": "172.31.7.10"} {
+		r.sources[netip.MustParseAddr(a)], r.outside[netip.MustParseAddr(a)] = lab.HostEnd(name), true
+	}
 	for _, a := range []string{"10.20.13.10", "100.64.70.10", "192.168.50.5", "172.31.7.10", "52.78.83.169", nodeAddr} {
 		r.dests = append(r.dests, netip.MustParseAddr(a))
 	}
 	for _, link := range []string{"eth0", "eth1"} {
 		p := pods[link]
 		r.sources[p.Addr], r.veths[p.HostEnd] = lab.PodEnd(p), p.Addr
-		r.dests = append(r.dests, p.Addr)
+		r.dests, r.inside, r.home[p.Addr] = append(r.dests, p.Addr), append(r.inside, p.Addr), link
 		mac, err := l.Exec(ctx, "node-a", "cat", "/sys/class/net/"+link+"/address")
 		if err != nil {
 			t.Fatal(err)
@@ -187,6 +211,7 @@ func TestExplainAgainstPackets(t *testing.T) {
 		{"nftables, excluded", []string{"VPC_SNAT_BACKEND=nftables", "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS=192.168.0.0/16"}, true},
 		{"flat, excluded", []string{"VPC_SNAT_CHAIN_STYLE=flat", "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS=172.31.0.0/16"}, true},
 	}
+	r.whole = true
 	for i, s := range settings {
 		if i > 0 {
 			_ = d.Stop(syscall.SIGTERM)
@@ -197,6 +222,10 @@ func TestExplainAgainstPackets(t *testing.T) {
 			t.Errorf("%s: of %d connections %d had their source rewritten and %d were dropped", s.name, explainCases, snat, dropped)
 		}
 	}
+	if r.came < len(settings) {
+		t.Errorf("%d connections from outside came to a pod", r.came)
+	}
+	r.whole = false
 	_ = d.Stop(syscall.SIGKILL)
 	for _, damage := range []struct {
 		name, how string
@@ -204,8 +233,8 @@ func TestExplainAgainstPackets(t *testing.T) {
 	}{
 		{"no SNAT", "iptables -t nat -F AWS-SNAT-CHAIN-0", false},
 		{"no mark's rule", "ip rule del priority 1024", false},
-		{"no rule 1536", "while ip rule del priority 1536; do :; done 2>/dev/null; true", false},
-		{"strict rp_filter", "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 1 >$f; done", false},
+		{"no rule 1536", "while ip rule del priority 1536; do :; done 2>/dev/null; true", true}, // the way back of what comes in by eth1 is eth0 then
+		{"strict rp_filter", "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 1 >$f; done", true},
 		{"no pod rule", "ip rule del priority 512", true},
 		{"no forwarding", "echo 0 >/proc/sys/net/ipv4/ip_forward", true},
 	} {

@@ -110,12 +110,7 @@ func (w *way) begin() {
 		return
 	}
 	w.a.From = "outside"
-	in, ok := w.s.link(func(l Link) bool { return l.MAC == w.s.Primary && l.MAC != "" })
-	if e, known := w.s.carrier(w.dst); known {
-		if l, there := w.s.link(func(l Link) bool { return l.MAC == e.MAC }); there {
-			in, ok = l, true
-		}
-	}
+	in, ok := w.s.entrance(w.dst)
 	if !ok {
 		w.drop(fmt.Sprintf("%s is neither a pod nor an address of this node, and by which ENI it would come in is not known", w.src))
 		return

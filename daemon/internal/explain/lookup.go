@@ -152,6 +152,39 @@ func (s Snapshot) eniOf(l Link) (ENI, bool) {
 	return ENI{}, false
 }
 
+// entrance is the link by which the VPC delivers packets to the address: that of
+// its branch ENI or of its ENI, and of an address that nobody knows the primary one's.
+func (s Snapshot) entrance(a netip.Addr) (Link, bool) {
+	if pod, ok := s.podLink(a); ok {
+		vlan, ok := s.link(func(l Link) bool {
+			_, branch := vpcnet.ParseBranchLink(l.Name)
+			return branch && l.Alias == pod.Alias
+		})
+		if ok {
+			return vlan, true
+		}
+	}
+	if mac, known := s.carrierMAC(a); known {
+		if l, ok := s.link(func(l Link) bool { return l.MAC == mac }); ok {
+			return l, true
+		}
+	}
+	return s.link(func(l Link) bool { return l.MAC == s.Primary && l.MAC != "" })
+}
+
+// carrierMAC is that of the ENI by which packets to the address come.
+func (s Snapshot) carrierMAC(a netip.Addr) (string, bool) {
+	if e, ok := s.carrier(a); ok {
+		return e.MAC, true
+	}
+	for _, h := range s.Homes {
+		if h.Prefix.Contains(a) {
+			return h.MAC, true
+		}
+	}
+	return "", false
+}
+
 // carrier is the ENI that has the address.
 func (s Snapshot) carrier(a netip.Addr) (ENI, bool) {
 	for _, e := range s.ENIs {

@@ -29,10 +29,19 @@ type Snapshot struct {
 	Primary string
 	// ENIs are the daemon's view; nil while it does not answer.
 	ENIs []ENI
+	// Homes are the ENIs that addresses are of by the daemon's last word, where it
+	// does not answer: by which link a packet comes in from outside.
+	Homes []Home
 	// Branches are the branch ENIs of pods, from the daemon.
 	Branches []Branch
 	// Unread says what could not be read, and what the answer lacks for it.
 	Unread []string
+}
+
+// Home is the ENI of addresses, by the MAC of its link.
+type Home struct {
+	Prefix netip.Prefix
+	MAC    string
 }
 
 // Link is a link of the node.
