@@ -29,6 +29,8 @@ func (d *document) plugins(t *testing.T) {
 		}
 		d.WriteString("\n")
 	}
+	d.text("### Their environment", "",
+		"Beside CNI's variables they read `TRACEPARENT`, the [trace](design.md#traces) that the runtime's call belongs to. What is no traceparent of the W3C is ignored.")
 }
 
 // reference is the table of keys of a plugin's README, its lines.
