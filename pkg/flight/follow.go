@@ -51,8 +51,10 @@ func (f *Follower) Close() error {
 }
 
 // Next are the records since the last call, in the order of the file, that is of
-// their ends; none when there are none. It returns at most some 64 KB of them, so
-// who wants all calls it until there are none. What is no record is skipped.
+// their ends; none when there are none. Where a file was rotated while somebody
+// had it open, that one's record may come behind later ones. It returns at most
+// some 64 KB of them, so who wants all calls it until there are none. What is no
+// record is skipped.
 func (f *Follower) Next() ([]Record, error) {
 	f.discover()
 	for _, t := range f.tails {
@@ -94,36 +96,68 @@ func (f *Follower) read(t *tailing) (records []Record, n int, err error) {
 }
 
 // discover opens files that were not there before. What has been rotated twice
-// since then is lost. It looks at the newer name first: a file that is rotated
-// meanwhile is found under both, and not behind the one that came after it.
+// since then is lost. The rotated file is older than the other one for sure if
+// that still has its name when both are open.
 func (f *Follower) discover() {
-	var found []*tailing
-	for _, name := range []string{newest, rotated} {
-		file, err := os.OpenFile(filepath.Join(f.dir, name), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-		if err != nil {
+	const tries = 8
+	for i := range tries {
+		young, old := open(f.dir, newest), open(f.dir, rotated)
+		if young != nil && !young.named(f.dir, newest) && i < tries-1 {
+			young.close()
+			old.close()
 			continue
 		}
-		info, err := file.Stat()
-		known := func(t *tailing) bool { return os.SameFile(t.info, info) }
-		if err != nil || !info.Mode().IsRegular() || slices.ContainsFunc(f.tails, known) || slices.ContainsFunc(found, known) {
-			_ = file.Close()
-			continue
-		}
-		found = append(found, &tailing{file: file, info: info})
+		f.take(old)
+		f.take(young)
+		return
 	}
-	slices.Reverse(found)
-	f.tails = append(f.tails, found...)
+}
+
+// take keeps a file that is not known.
+func (f *Follower) take(t *tailing) {
+	if t == nil {
+		return
+	}
+	if slices.ContainsFunc(f.tails, func(known *tailing) bool { return os.SameFile(known.info, t.info) }) {
+		t.close()
+		return
+	}
+	f.tails = append(f.tails, t)
+}
+
+// open opens a file of the recorder; nil: there is none.
+func open(dir, name string) *tailing {
+	file, err := os.OpenFile(filepath.Join(dir, name), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		_ = file.Close()
+		return nil
+	}
+	return &tailing{file: file, info: info}
+}
+
+func (t *tailing) close() {
+	if t != nil {
+		_ = t.file.Close()
+	}
+}
+
+// named tells whether the file has that name.
+func (t *tailing) named(dir, name string) bool {
+	info, err := os.Lstat(filepath.Join(dir, name))
+	return err == nil && os.SameFile(info, t.info)
 }
 
 // forget closes files that have no name any more. They were read to their ends.
 func (f *Follower) forget() {
 	f.tails = slices.DeleteFunc(f.tails, func(t *tailing) bool {
-		for _, name := range []string{rotated, newest} {
-			if info, err := os.Lstat(filepath.Join(f.dir, name)); err == nil && os.SameFile(info, t.info) {
-				return false
-			}
+		if t.named(f.dir, newest) || t.named(f.dir, rotated) {
+			return false
 		}
-		_ = t.file.Close()
+		t.close()
 		return true
 	})
 }

@@ -90,7 +90,7 @@ type line struct {
 }
 
 // Append adds the record's line to b. It is written by hand: encoding/json takes
-// 0.1 ms for the first value of a type, and a plugin writes two.
+// 0.07 ms for the first value of such a type, more than a plugin's records in all.
 func (r Record) Append(b []byte) []byte {
 	b = append(append(append(b, lineHead...), r.String()...), '"')
 	b = append(b, r.key()...)
