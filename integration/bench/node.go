@@ -45,10 +45,9 @@ func inside(ctx context.Context, l *lab.Lab, o options, node, what string, args 
 
 func runChain(ctx context.Context, o options, made *performance.Run) (report string, err error) {
 	made.With("containernetworking/plugins " + performance.ModuleVersion(filepath.Join(o.bin, "cni", "ptp"), "github.com/containernetworking/plugins"))
-	// Prefixes, since an m5.large has 27 secondary addresses only; a floor under
-	// the pool, so that it does not change with the pods.
-	env := []string{"IP_COOLDOWN_PERIOD=0", "ENABLE_PREFIX_DELEGATION=true", "MINIMUM_IP_TARGET=128", "WARM_IP_TARGET=1", "ENABLE_POD_ENI=true"}
-	err = onSimulation(ctx, o, "", env, func(l *lab.Lab, _ *lab.Process) error {
+	// More addresses than are used or wait to be used again: no ADD waits for EC2.
+	const addresses = 500
+	err = big(ctx, o, addresses, []string{prefixes(true), "ENABLE_POD_ENI=true"}, func(l *lab.Lab, _ *lab.Process) error {
 		args := []string{"-n", fmt.Sprint(o.n), "-parallel", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(o.widths)), ","), "[]")}
 		if o.before != "" {
 			args = append(args, "-before", o.before)

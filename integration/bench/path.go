@@ -23,14 +23,17 @@ const most = 735
 // counts are the numbers of pods that packets are sent beside.
 func counts() []int { return []int{10, 110, 250, most} }
 
-// big is a node of that type. All its addresses are there before the first pod.
-func big(ctx context.Context, o options, prefixes bool, f func(*lab.Lab, *lab.Process) error) error {
-	env := []string{"IP_COOLDOWN_PERIOD=0", fmt.Sprintf("MINIMUM_IP_TARGET=%d", most), "WARM_IP_TARGET=0", fmt.Sprintf("ENABLE_PREFIX_DELEGATION=%v", prefixes)}
+// big is a node of that type. All its addresses, so many, are there before the
+// first pod. One that was released is free again after some seconds, as on a node
+// with the usual settings: the daemon forgets connections of released addresses
+// more often the sooner they are given out again.
+func big(ctx context.Context, o options, addresses int, env []string, f func(*lab.Lab, *lab.Process) error) error {
+	env = append([]string{"IP_COOLDOWN_PERIOD=5", fmt.Sprintf("MINIMUM_IP_TARGET=%d", addresses), "WARM_IP_TARGET=0"}, env...)
 	return onSimulation(ctx, o, filepath.Join(o.root, "integration", "bench", "big.yaml"), env, func(l *lab.Lab, d *lab.Process) error {
 		err := lab.Poll(ctx, func() error {
 			p, err := l.Pool(ctx, node)
-			if err == nil && p.Addresses < most {
-				err = fmt.Errorf("the pool has %d of %d addresses", p.Addresses, most)
+			if err == nil && p.Addresses < addresses {
+				err = fmt.Errorf("the pool has %d of %d addresses", p.Addresses, addresses)
 			}
 			return err
 		})
@@ -40,6 +43,9 @@ func big(ctx context.Context, o options, prefixes bool, f func(*lab.Lab, *lab.Pr
 		return f(l, d)
 	})
 }
+
+// prefixes is the setting of the mode.
+func prefixes(on bool) string { return fmt.Sprintf("ENABLE_PREFIX_DELEGATION=%v", on) }
 
 // addPods makes the pods numbered from to to-1 on a node.
 func addPods(ctx context.Context, l *lab.Lab, o options, node string, from, to int) (pods []fill.Pod, err error) {
@@ -65,7 +71,7 @@ func runPath(ctx context.Context, o options, _ *performance.Run) (string, error)
 		prefixes bool
 	}{{"Prefixes", true}, {"Secondary addresses", false}} {
 		var all []path.Result
-		err := big(ctx, o, mode.prefixes, func(l *lab.Lab, d *lab.Process) error {
+		err := big(ctx, o, most, []string{prefixes(mode.prefixes)}, func(l *lab.Lab, d *lab.Process) error {
 			var pods []fill.Pod
 			for _, n := range counts() {
 				more, err := addPods(ctx, l, o, node, len(pods), n)

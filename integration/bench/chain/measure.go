@@ -21,6 +21,9 @@ import (
 // limit is for a round: one that takes longer hangs.
 const limit = 2 * time.Minute
 
+// warmUp is how many pods at once come before the measurement.
+const warmUp = 8
+
 // Options of Run.
 type Options struct {
 	Bin       string // directory of the built binaries
@@ -58,7 +61,7 @@ func Run(ctx context.Context, o Options) (report string, err error) {
 	}
 	// What is done once - the pool, ip_forward, iptables chains - is not measured.
 	for _, v := range all {
-		if err := b.round(ctx, v, most); err != nil {
+		if err := b.round(ctx, v, min(most, warmUp)); err != nil {
 			return "", fmt.Errorf("warming up %s: %w", v.name, err)
 		}
 	}

@@ -53,7 +53,7 @@ func (b *bench) variants(bin, before, conflists, state string) ([]variant, error
 		masq  bool
 		more  string
 	}{
-		{1, false, ""}, {2, false, "," + portmap}, {2, false, `,{"type":"bandwidth","capabilities":{"bandwidth":true}},` + portmap}, {4, true, ""},
+		{1, false, ""}, {2, false, "," + portmap}, {2, false, `,{"type":"bandwidth","capabilities":{"bandwidth":true}},` + portmap}, {6, true, ""},
 	} {
 		raw := fmt.Sprintf(`{"cniVersion":"1.0.0","name":"upstream%d","plugins":[{"type":"ptp","ipMasq":%v,"ipam":{"type":"host-local","subnet":"10.%d.0.0/16","dataDir":%q}}%s]}`,
 			i, u.masq, 90+i, state, u.more)
