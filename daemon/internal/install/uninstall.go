@@ -251,11 +251,20 @@ func run(steps []step, dry bool, say func(Change)) error {
 	return errors.Join(errs...)
 }
 
+// stateFiles are the files of vpc-ipamd and of the plugins, with what is left
+// where one of them was killed while it wrote.
+func stateFiles() []string {
+	return []string{
+		"ipamd.db", "ipamd.db.*", "ipamd.sock", "ipamd.sock.new", "node.json", ".node-*.json", "wanted.json", "wanted.json.new", "kube.json", "kube.json.new",
+		"sysctl.json", "sysctl.json.new", "snat*.json", ".snat-*", "snat.lock", "sgpp.json", "sgpp.json.new", "sgpp.lock", "spool", "trace",
+	}
+}
+
 // dropState removes the files of vpc-ipamd and of the plugins, by name: the
 // directory may be one that the operator chose.
 func dropState(dir string) error {
 	var errs []error
-	for _, pattern := range []string{"ipamd.db", "ipamd.db.*", "ipamd.sock", "node.json", "wanted.json", "spool", "trace", "sysctl.json", "snat*.json", "snat.lock", "sgpp.json", "sgpp.lock"} {
+	for _, pattern := range stateFiles() {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
 		errs = append(errs, err)
 		for _, path := range found {

@@ -252,3 +252,36 @@ func TestToStock(t *testing.T) {
 		})
 	}
 }
+
+// Whatever was killed while it wrote leaves nothing either, and what others have
+// put there stays.
+func TestStateGoesWithWhatIsHalfWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "vpc-cni")
+	if err := os.MkdirAll(filepath.Join(dir, "trace"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"ipamd.db", "ipamd.db.damaged", "ipamd.sock.new", "node.json", ".node-1.json", "wanted.json.new", "kube.json", "kube.json.new", "sysctl.json", "sysctl.json.new",
+		"snat.json", "snat-verified.json", ".snat-1", "snat.lock", "sgpp.json", "sgpp.json.new", "sgpp.lock", "trace/trace.log", "another's",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := dropState(dir); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 || left[0].Name() != "another's" {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "another's")); err != nil {
+		t.Fatal(err)
+	}
+	if err := dropState(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the directory is there: %v", err)
+	}
+}
