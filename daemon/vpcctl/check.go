@@ -85,11 +85,15 @@ func repair(ctx context.Context, stateDir string, held func() *check.Held) (chec
 	if held() != nil {
 		return check.Await(ctx, stateDir, held)
 	}
+	booked, err := check.Booked(stateDir) // before the file is locked
+	if err != nil {
+		return check.Report{}, err
+	}
 	_, release, err := install.StateFile{Dir: stateDir}.Take()
 	if err != nil {
 		return check.Report{}, fmt.Errorf("vpc-ipamd does not answer and cannot be kept out meanwhile; let it go on, or end it: %w", err)
 	}
-	fixed, err := check.Repair(ctx, stateDir)
+	fixed, err := check.Repair(ctx, stateDir, booked)
 	if err = errors.Join(err, release()); err != nil {
 		return check.Report{}, err
 	}

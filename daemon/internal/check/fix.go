@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
+	"github.com/vpcchain/vpcchain/pkg/nodefacts"
+	"github.com/vpcchain/vpcchain/pkg/sgpp"
 	"github.com/vpcchain/vpcchain/pkg/snat"
 )
 
@@ -58,9 +60,45 @@ func (r Report) repairable() bool {
 	return false
 }
 
-// Repair makes the node as it was wanted last. The caller holds the lock of the
-// state file, so that no daemon works beside it.
-func Repair(ctx context.Context, stateDir string) ([]string, error) {
+// Booked are the branches that pods use by the state file; none if it cannot be read.
+func Booked(stateDir string) ([]sgpp.Branch, error) {
+	list, _, err := promised(stateDir, nil)
+	return list, err
+}
+
+// Repair makes the node as it was wanted last, and the branches those that are
+// booked. The caller holds the lock of the state file, so that no daemon works
+// beside it, and has read them before.
+func Repair(ctx context.Context, stateDir string, booked []sgpp.Branch) ([]string, error) {
+	fixed, err := repairKernel(ctx, stateDir)
+	if err != nil {
+		return fixed, err
+	}
+	healed, err := heal(stateDir, booked)
+	return append(fixed, healed...), err
+}
+
+func heal(stateDir string, booked []sgpp.Branch) ([]string, error) {
+	if len(booked) == 0 {
+		return nil, nil
+	}
+	facts, err := nodefacts.Read(filepath.Join(stateDir, "node.json"))
+	if err != nil || facts.Trunk == nil {
+		return nil, err
+	}
+	k, err := sgpp.Open(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	changed, err := k.Heal(booked, sgpp.Node{TrunkMAC: facts.Trunk.MAC, NodeIP: facts.PrimaryIP})
+	if err != nil {
+		return changed, fmt.Errorf("repairing branch ENIs: %w", err)
+	}
+	return changed, nil
+}
+
+func repairKernel(ctx context.Context, stateDir string) ([]string, error) {
 	var fixed []string
 	d, err := wanted(stateDir, nil)
 	switch {

@@ -148,7 +148,11 @@ func (w *way) forward() {
 
 // filter are the sysctls that refuse packets which come in by a link.
 func (w *way) filter(f found) bool {
-	if back, ok := w.s.reverse(w.src, w.dst, w.in); !ok {
+	out := "lo"
+	if f.route.Kind == unicast {
+		out = f.route.Dev
+	}
+	if back, ok := w.s.reverse(w.src, w.dst, w.in, out); !ok {
 		how := "leads nowhere"
 		if back.ok {
 			how = "is " + back.route.String()

@@ -111,6 +111,16 @@ func TestExplain(t *testing.T) {
 		"from outside to a branch's pod": {func(s *Snapshot) {
 			s.Links = append(s.Links, Link{Index: 6, Name: "vlan.eth.7", Alias: "vpc/b/eth0", RPFilter: 1, Forwarding: true})
 		}, insider, podB, "dropped   10.0.9.9", "rp_filter 1 of vlan.eth.7"},
+		"a strict branch's pod, strict filters": {func(s *Snapshot) {
+			s.Links[2].Name, s.Routes[6].Dev, s.Routes[3].Table = "vlan.eth.7", "vlan.eth.7", 2
+			s.Rules = append([]Rule{{Priority: 10, In: "enibbb", Table: 2}, {Priority: 10, In: "vlan.eth.7", Table: 2}}, s.Rules...)
+			rp(1)(s)
+		}, podB, insider, "leaves vlan.eth.7 eni-1 10.0.0.30", ""},
+		"to a strict branch's pod, strict filters": {func(s *Snapshot) {
+			s.Links[2].Name, s.Links[2].Alias, s.Routes[6].Dev, s.Routes[3].Table = "vlan.eth.7", "vpc/b/eth0", "vlan.eth.7", 2
+			s.Rules = append([]Rule{{Priority: 10, In: "enibbb", Table: 2}, {Priority: 10, In: "vlan.eth.7", Table: 2}}, s.Rules...)
+			rp(1)(s)
+		}, insider, podB, "to pod enibbb  10.0.9.9", ""},
 		"loose filters":               {rp(2), podB, web, "leaves eth0 eni-0 10.0.0.5", ""},
 		"strict filters, out":         {rp(1), podB, web, "leaves eth0 eni-0 10.0.0.5", ""},
 		"no pod rule, filters off":    {func(s *Snapshot) { without(512)(s) }, podB, insider, "leaves eth1 eni-1 10.0.0.30", ""},

@@ -93,9 +93,11 @@ func (s Snapshot) best(table int, f flow) (Route, bool) {
 }
 
 // reverse tells whether rp_filter lets a packet from src in: the way back is
-// looked up, mode 1 wants it to lead out by the same link, mode 2 wants any.
-func (s Snapshot) reverse(src, dst netip.Addr, in Link) (back found, passes bool) {
-	back = s.lookup(flow{src: dst, dst: src, in: "lo"})
+// looked up, mode 1 wants it to lead out by the same link, mode 2 wants any. The
+// kernel looks as if the packet came back by the link that it goes out by (lo when
+// it is for the node), so rules by input link lead it back as they led it there.
+func (s Snapshot) reverse(src, dst netip.Addr, in Link, out string) (back found, passes bool) {
+	back = s.lookup(flow{src: dst, dst: src, in: out})
 	switch {
 	case in.RPFilter == 0 && (!back.ok || back.route.Kind != local):
 		return back, true
