@@ -57,6 +57,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		// Pods that end free space; meanwhile the plugins have the facts of before, and STATUS tells.
 		e.Log.Warn("starting without new node facts", "error", err)
 	}
+	e.sweepHalves(time.Now())
 	e.replaySpool()
 	e.updateStatus()
 	e.Log.Info("ready", "instance", e.node.InstanceID, "type", e.node.InstanceType, "primary", e.node.PrimaryIP, "held", held)
