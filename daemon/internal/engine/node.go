@@ -60,6 +60,9 @@ func (e *Engine) hold(b Bearings, now time.Time) (why string, lasts time.Duratio
 	case e.sizing.burst.until(now) > 0:
 		return "more ADDs of the same burst are awaited", e.sizing.burst.until(now)
 	}
+	if e.sparing.until.After(now) {
+		return "EC2 has refused calls for their rate: it is asked for what pods wait for, and for nothing ready", e.sparing.until.Sub(now)
+	}
 	for _, subnet := range slices.Sorted(maps.Keys(e.places)) {
 		if p := e.places[subnet]; p.until.After(now) && p.last != nil {
 			return "a subnet is tried again: " + p.reason(), p.until.Sub(now)
