@@ -60,7 +60,25 @@ func isolate(t *testing.T) {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS | unix.CLONE_NEWNET); err != nil {
 		t.Fatal(err)
 	}
+	// In a chroot "/" is no mount: the way to that of the namespace is to enter it
+	// once more, and then back.
+	here, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(here) }()
+	own, err := unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(own) }()
+	if err := unix.Setns(own, unix.CLONE_NEWNS); err != nil {
+		t.Fatal(err)
+	}
 	mount(t, "", "/", unix.MS_REC|unix.MS_PRIVATE)
+	if err := errors.Join(unix.Fchdir(here), unix.Chroot(".")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func bind(t *testing.T, source, target string) {
