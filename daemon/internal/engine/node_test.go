@@ -26,7 +26,7 @@ func TestHold(t *testing.T) {
 		"a subnet":       {func(r *rig) { fails(r, "Assign", eni.ErrSubnetFull) }, "a subnet is tried again: ", 2 * time.Minute},
 		"a full node":    {func(r *rig) { fill(r, 8) }, "1 addresses short: t3.small may have no more", 0},
 		"a surplus":      {func(r *rig) { fill(r, 6); empty(r, 6) }, "addresses more than wanted are given back", time.Minute},
-		"throttled once": {func(r *rig) { fails(r, "Assign", throttled); heals(r, "Assign"); pass(20 * time.Second) }, "it is asked for what pods wait for", 2 * time.Minute},
+		"throttled once": {func(r *rig) { fails(r, "Assign", throttled); heals(r, "Assign"); pass(20 * time.Second) }, "it is asked for what pods wait for", 12 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, config.Config{WarmIP: 1, Cooldown: time.Second}, func(t *testing.T, r *rig) {
