@@ -36,6 +36,7 @@ func TestVLANSecurityGroups(t *testing.T) {
 			}
 			s.judge(t)
 			s.onTheWire(t)
+			s.explains(t)
 			s.check(t)
 		})
 	}

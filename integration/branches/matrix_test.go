@@ -32,6 +32,9 @@ func (s *scene) restart(t *testing.T, mode string) {
 	s.mode = mode
 	for _, h := range []*host{s.a, s.b} {
 		h.kill()
+		if h == s.a {
+			s.damaged(t)
+		}
 		h.boot(t, s.env()...)
 		eventually(t, patience, func() error {
 			f, err := h.facts()
