@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/explain"
@@ -59,8 +57,8 @@ func doExplain(ctx context.Context, c ipamapi.AdminClient, stateDir string, args
 		}
 	}
 	q := explain.Question{}
-	if q.Src, err = endOf(s, args[0]); err == nil {
-		q.Dst, err = endOf(s, args[1])
+	if q.Src, err = s.End(args[0]); err == nil {
+		q.Dst, err = s.End(args[1])
 	}
 	if err == nil && len(args) == 3 {
 		var port uint64
@@ -97,35 +95,6 @@ func homesOf(d hostnet.Desired) []explain.Home {
 		}
 	}
 	return out
-}
-
-// endOf reads an end of the connection.
-func endOf(s explain.Snapshot, text string) (netip.Addr, error) {
-	if text == "node" {
-		for _, l := range s.Links {
-			for _, a := range s.Addrs {
-				if l.MAC == s.Primary && l.MAC != "" && a.Link == l.Index {
-					return a.Prefix.Addr(), nil
-				}
-			}
-		}
-		return netip.Addr{}, errors.New("the node's address is not known: name it")
-	}
-	if strings.Contains(text, "/") {
-		for _, e := range s.ENIs {
-			for a, p := range e.Pods {
-				if p.Name == text {
-					return a, nil
-				}
-			}
-		}
-		return netip.Addr{}, fmt.Errorf("no pod %q has an address here, or vpc-ipamd does not answer: name its address", text)
-	}
-	a, err := netip.ParseAddr(text)
-	if err != nil || !a.Is4() {
-		return netip.Addr{}, fmt.Errorf("%q is no IPv4 address, not \"node\", and no NAMESPACE/POD", text)
-	}
-	return a, nil
 }
 
 // enisOf is the daemon's view in the form of package explain. Addresses that

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/check"
-	"github.com/vpcchain/vpcchain/daemon/internal/explain"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/pkg/nodefacts"
 	"github.com/vpcchain/vpcchain/pkg/vpcnet"
@@ -36,20 +35,6 @@ func TestKernelCommandLines(t *testing.T) {
 		code, err := run(t.Context(), strings.Fields(line), func(string) string { return "" }, &out)
 		if code != want || (err != nil) != (want != 0) || want == 0 && out.Len() == 0 {
 			t.Errorf("%s: exit code %d, %v, %q", line, code, err, out.String())
-		}
-	}
-}
-
-func TestEndOf(t *testing.T) {
-	pod := netip.MustParseAddr("10.0.0.9")
-	s := explain.Snapshot{
-		Primary: "m", Links: []explain.Link{{Index: 2, Name: "eth0", MAC: "m"}}, Addrs: []explain.Addr{{Link: 2, Prefix: netip.MustParsePrefix("10.0.0.5/24")}},
-		ENIs: []explain.ENI{{Pods: map[netip.Addr]explain.Pod{pod: {Name: "ns/web"}}}},
-	}
-	for text, want := range map[string]string{"node": "10.0.0.5", "ns/web": "10.0.0.9", "1.2.3.4": "1.2.3.4", "ns/other": "", "::1": "", "web": ""} {
-		got, err := endOf(s, text)
-		if (err == nil) != (want != "") || err == nil && got.String() != want {
-			t.Errorf("%s is %v, %v", text, got, err)
 		}
 	}
 }
