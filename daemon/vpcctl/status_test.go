@@ -16,6 +16,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
+	"github.com/vpcchain/vpcchain/daemon/internal/check"
+	"github.com/vpcchain/vpcchain/daemon/internal/explain"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/daemon/internal/state"
 	"github.com/vpcchain/vpcchain/pkg/ipamapi"
@@ -214,4 +216,39 @@ func TestWithoutDaemon(t *testing.T) {
 			t.Errorf("%s: %d, %v", line, code, err)
 		}
 	}
+}
+
+// The forms of the others, text and JSON, of one node that has everything.
+func TestPoolAndSNAT(t *testing.T) {
+	ctl := busyNode().start(t)
+	for _, name := range []string{"pool", "snat"} {
+		for form, line := range map[string]string{".txt": name, ".json": name + " --json"} {
+			out, code, err := ctl(line)
+			if code != 0 || err != nil {
+				t.Errorf("%s: %d, %v", line, code, err)
+			}
+			golden(t, name+form, out)
+		}
+	}
+}
+
+// The names that explain and check answer in JSON with.
+func TestStableNames(t *testing.T) {
+	addr := address(t, "10.0.0.4")
+	var out bytes.Buffer
+	for _, v := range []any{
+		explain.Answer{
+			Question: explain.Question{Src: addr, Dst: addr.Next(), Port: 80}, From: "pod", Doubts: []string{"doubt"},
+			Steps: []explain.Step{{Stage: "rule", Object: "o", Effect: "e", Priority: 1024, Table: 254, Link: "eth0", Mark: 128, Source: addr, ENI: "eni-0"}},
+			Verdict: explain.Verdict{
+				Outcome: explain.Leaves, Link: "eth0", ENI: "eni-0", Gateway: addr, Source: addr, SNAT: true, Mark: 128, Refused: "r", Astray: true, Why: "w",
+			},
+		},
+		check.Report{Differences: []check.Difference{{Area: "kernel", Object: "rule 512", Text: "t", Repair: true}}, Notes: []string{"n"}, Fixed: []string{"f"}},
+	} {
+		if err := printJSON(&out, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden(t, "names.json", out.String())
 }
