@@ -69,7 +69,7 @@ func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	measures, tracer := metrics.New(), openTracer(f.StateDir, log)
-	aws, err := cloud.New(ctx, watched(measures, tracer))
+	aws, err := cloud.New(ctx, watched(measures, tracer, log))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"runtime/debug"
 
 	"google.golang.org/grpc"
@@ -12,9 +13,9 @@ import (
 	"github.com/vpcchain/vpcchain/daemon/internal/tracing"
 )
 
-// watched makes the calls of EC2 measured and traced ones.
-func watched(m *metrics.Metrics, t *tracing.Tracer) cloud.Options {
-	return cloud.Options{Gate: m.Gate(cloud.NewBuckets().Wait), Observer: m, Trace: t.Call}
+// watched makes the calls of EC2 measured and traced ones; the log hears of throttles.
+func watched(m *metrics.Metrics, t *tracing.Tracer, log *slog.Logger) cloud.Options {
+	return cloud.Options{Gate: m.Gate(cloud.NewBuckets().Wait), Observer: cloud.SayThrottled(log, m), Trace: t.Call}
 }
 
 // measured makes requests on the socket measured ones.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/vpcchain/vpcchain/daemon/internal/decide"
-	"github.com/vpcchain/vpcchain/daemon/internal/eni"
 	"github.com/vpcchain/vpcchain/daemon/internal/hostnet"
 	"github.com/vpcchain/vpcchain/daemon/internal/pool"
 	"github.com/vpcchain/vpcchain/daemon/internal/trunking"
@@ -131,9 +130,6 @@ func (e *Engine) shortage() string {
 
 // View is everything that the operator's command line shows.
 type View struct {
-	Node    eni.Node
-	Limits  eni.Limits // of the instance's type
-	Prefix  bool       // the pool grows by /28 prefixes
 	Pool    pool.Snapshot
 	Links   map[string]hostnet.Link
 	Plan    []string
@@ -149,10 +145,7 @@ type View struct {
 func (e *Engine) View() View {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	v := View{
-		Node: e.node, Limits: e.limits, Prefix: e.sizing.prefixes, Pool: e.pool.Snapshot(time.Now()), Links: map[string]hostnet.Link{},
-		Plan: append([]string(nil), e.plan...), Waiters: len(e.waiters), Demand: e.demand(),
-	}
+	v := View{Pool: e.pool.Snapshot(time.Now()), Links: map[string]hostnet.Link{}, Plan: append([]string(nil), e.plan...), Waiters: len(e.waiters), Demand: e.demand()}
 	maps.Copy(v.Links, e.links)
 	v.Drains, v.Leaving = e.drains(v.Pool), e.leaving()
 	if e.branches != nil {
