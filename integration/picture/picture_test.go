@@ -165,7 +165,7 @@ func TestGrowingNode(t *testing.T) {
 	l := up(t, "")
 	daemon(t, l, "node-b", settings()...)
 	assign(t, l, "node-b", 9)
-	if err := l.Sim(t.Context(), nil, "fault", "*", "--error", "RequestLimitExceeded"); err != nil {
+	if err := l.Sim(t.Context(), nil, "fault", "*", "--error", "UnauthorizedOperation"); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*limit)
@@ -190,7 +190,7 @@ func TestGrowingNode(t *testing.T) {
 			return fmt.Errorf("the node is %s with %v", page.Status, page.Counts)
 		}
 		var events string
-		if b.eval(`document.querySelector('#events').textContent`, &events); !strings.Contains(events, "RequestLimitExceeded") || !strings.Contains(events, "shop/web-8") {
+		if b.eval(`document.querySelector('#events').textContent`, &events); !strings.Contains(events, "UnauthorizedOperation") || !strings.Contains(events, "shop/web-8") {
 			return fmt.Errorf("the events are %q", events)
 		}
 		return nil
