@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -115,7 +114,7 @@ func enisOf(v engine.View) ([]explain.ENI, []explain.Branch) {
 	for _, b := range v.Branches.Branches {
 		out := explain.Branch{ID: b.ENI, Link: vpcnet.BranchLink(b.VLAN), Addr: b.Addr}
 		if !b.Announced {
-			out.Groups = slices.Clone(b.Kind.List())
+			out.Groups = b.Kind.List()
 		}
 		branches = append(branches, out)
 	}
