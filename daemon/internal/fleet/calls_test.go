@@ -20,6 +20,7 @@ type attempt struct {
 	end        time.Time
 	throttled  bool
 	failed     bool
+	unanswered bool
 }
 
 // callLog are the requests of a node.
@@ -41,6 +42,7 @@ func (l *callLog) end(a *attempt, r *http.Response) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a.end = time.Now()
+	a.unanswered = r == nil
 	a.failed = r == nil || r.StatusCode != http.StatusOK
 	a.throttled = r != nil && r.StatusCode == http.StatusServiceUnavailable
 }
@@ -132,6 +134,7 @@ func (w *world) sum() sums {
 			case a.throttled:
 				s.throttled++
 				s.refused[a.api]++
+			case a.unanswered: // the daemon's own limit of a Describe
 			case a.failed:
 				s.other[a.api]++
 			default:

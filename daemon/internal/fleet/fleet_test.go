@@ -95,7 +95,7 @@ func (w *world) story(whole bool) []phase {
 	w.rest()
 	w.anew()
 	w.leave(first+more-fewer, fewer)
-	down := phase{what: "down", nodes: len(w.nodes), calm: w.calm()}
+	down := phase{what: "down " + w.name, nodes: len(w.nodes), calm: w.calm()}
 	down.sums, down.peak = w.sum(), w.traffic.peak()
 	out = append(out, down)
 	w.rest()
