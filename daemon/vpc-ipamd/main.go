@@ -107,7 +107,7 @@ func serve(ctx context.Context, c config.Config, f config.Flags, events *recent.
 	group.Go(func() error { return e.Run(ctx) })
 	group.Go(func() error { return host.keepNAT(ctx) })
 	group.Go(func() error { return followPlaces(ctx) })
-	group.Go(func() error { return rpc.Serve(listener) })
+	group.Go(func() error { return server.Serve(rpc, listener) })
 	followRecorder(ctx, group, c, f, aws.InstanceID(), measures, log)
 	servePages(ctx, group, c, f, e, events, measures, log)
 	group.Go(func() error {

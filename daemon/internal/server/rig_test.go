@@ -167,7 +167,7 @@ func newRig(t *testing.T, limits eni.Limits, warm int) *rig {
 	must(t, err)
 	rpc := New(r.engine, snatkeep.New(filepath.Join(t.TempDir(), "node.json"), nil))
 	served := make(chan error, 1)
-	go func() { served <- rpc.Serve(l) }()
+	go func() { served <- Serve(rpc, l) }()
 	r.Client = ipamclient.New(r.socket)
 	t.Cleanup(func() {
 		cancel()

@@ -91,6 +91,15 @@ func New(e *engine.Engine, nat NAT, more ...grpc.ServerOption) *grpc.Server {
 	return s
 }
 
+// Serve answers on the listener until the server is stopped, which may have been
+// before: a daemon that is told to end while it starts.
+func Serve(s *grpc.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil
+}
+
 // NAT is the keeping of the outbound NAT.
 type NAT interface {
 	Wish() (snat.Wish, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -247,5 +248,18 @@ func TestToStatus(t *testing.T) {
 	}
 	if toStatus(nil) != nil {
 		t.Error("toStatus(nil) is an error")
+	}
+}
+
+func TestServeAfterStop(t *testing.T) {
+	l, err := Listen(filepath.Join(t.TempDir(), "run", "ipamd.sock"))
+	must(t, err)
+	s := grpc.NewServer()
+	s.Stop()
+	if err := Serve(s, l); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener: %v, want it closed", err)
 	}
 }
