@@ -13,8 +13,8 @@ func TestSamples(t *testing.T) {
 	for i := 1000; i > 0; i-- {
 		s = append(s, time.Duration(i)*time.Millisecond)
 	}
-	for q, want := range map[float64]time.Duration{0: 1, 0.5: 501, 0.9: 901, 0.99: 991, 1: 1000} {
-		if got := s.Quantile(q); got != want*time.Millisecond {
+	for q, want := range map[float64]int{0: 1, 0.5: 501, 0.9: 901, 0.99: 991, 1: 1000} {
+		if got := s.Quantile(q); got != time.Duration(want)*time.Millisecond {
 			t.Errorf("quantile %v is %v", q, got)
 		}
 	}
