@@ -121,7 +121,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-var heading = regexp.MustCompile(`(?m)^#+ (.*)$`) //nolint:gochecknoglobals // a constant
+var heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
 
 // Each alert says what is wrong, what to do, and where that is described.
 func TestAlertTexts(t *testing.T) {
@@ -204,7 +204,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-var series = regexp.MustCompile(`^([a-z0-9_]+)(?:\{(.*)\})? `) //nolint:gochecknoglobals // a constant
+var series = regexp.MustCompile(`^([a-z0-9_]+)(?:\{(.*)\})? `)
 
 // Each expression of the dashboard has a value where a node shows everything: an
 // alert for each, that fires when it has, on the very samples of the exposition.
@@ -260,11 +260,11 @@ func TestDashboardHasValues(t *testing.T) {
 }
 
 var (
-	selector = regexp.MustCompile(`\b(vpcchain_[a-z0-9_]+|awscni_[a-z0-9_]+)\s*(?:\{([^}]*)\})?`) //nolint:gochecknoglobals // a constant
-	matcher  = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)`)                                       //nolint:gochecknoglobals // a constant
-	grouping = regexp.MustCompile(`\b(?:by|on)\s*\(([^)]*)\)`)                                    //nolint:gochecknoglobals // a constant
-	family   = regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`)                                     //nolint:gochecknoglobals // a constant
-	label    = regexp.MustCompile(`(\w+)="`)                                                      //nolint:gochecknoglobals // a constant
+	selector = regexp.MustCompile(`\b(vpcchain_[a-z0-9_]+|awscni_[a-z0-9_]+)\s*(?:\{([^}]*)\})?`)
+	matcher  = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)`)
+	grouping = regexp.MustCompile(`\b(?:by|on)\s*\(([^)]*)\)`)
+	family   = regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`)
+	label    = regexp.MustCompile(`(\w+)="`)
 )
 
 // labelsShown are the labels of each series of the exposition, by its name.

@@ -24,7 +24,7 @@ import (
 // anyPort makes the daemon's metrics ones of this test alone.
 const anyPort = "METRICS_BIND_ADDRESS=127.0.0.1:0"
 
-var listening = regexp.MustCompile(`"msg":"listening","pages":"metrics","address":"([^"]+)"`) //nolint:gochecknoglobals // a constant
+var listening = regexp.MustCompile(`"msg":"listening","pages":"metrics","address":"([^"]+)"`)
 
 // page reads a page of the daemon.
 func (n *node) page(path string) (code int, body string) {

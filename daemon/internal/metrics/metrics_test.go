@@ -161,10 +161,14 @@ func TestLint(t *testing.T) {
 	counterName := `counter metrics should have "_total" suffix`
 	count := `non-histogram and non-summary metrics should not have "_count" suffix`
 	want := []promlint.Problem{
-		{Metric: "awscni_add_ip_req_count", Text: counterName}, {Metric: "awscni_add_ip_req_count", Text: count},
-		{Metric: "awscni_aws_api_error_count", Text: counterName}, {Metric: "awscni_aws_api_error_count", Text: count},
-		{Metric: "awscni_del_ip_req_count", Text: counterName}, {Metric: "awscni_del_ip_req_count", Text: count},
-		{Metric: "awscni_ec2api_req_count", Text: counterName}, {Metric: "awscni_ec2api_req_count", Text: count},
+		{Metric: "awscni_add_ip_req_count", Text: counterName},
+		{Metric: "awscni_add_ip_req_count", Text: count},
+		{Metric: "awscni_aws_api_error_count", Text: counterName},
+		{Metric: "awscni_aws_api_error_count", Text: count},
+		{Metric: "awscni_del_ip_req_count", Text: counterName},
+		{Metric: "awscni_del_ip_req_count", Text: count},
+		{Metric: "awscni_ec2api_req_count", Text: counterName},
+		{Metric: "awscni_ec2api_req_count", Text: count},
 		{Metric: "awscni_no_available_ip_addresses", Text: counterName},
 	}
 	order := func(a, b promlint.Problem) int { return strings.Compare(a.Metric+a.Text, b.Metric+b.Text) }

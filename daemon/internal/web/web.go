@@ -41,10 +41,7 @@ func Serve(ctx context.Context, what string, at netip.AddrPort, h http.Handler, 
 			log.Info("listening", "address", l.Addr().String())
 			return serve(ctx, l, guard(at.Addr(), h), log)
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err.Error() != said {
+		if ctx.Err() == nil && err.Error() != said {
 			said = err.Error()
 			log.Warn("the pages are not served", "address", at.String(), "error", err, "again_in", retryBind)
 		}

@@ -26,7 +26,7 @@ func get(t *testing.T, h http.Handler, method, host, path string) (int, string) 
 	return w.Code, strings.TrimSpace(w.Body.String())
 }
 
-var page = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }) //nolint:gochecknoglobals // a constant
+var page = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })
 
 func TestOwnHost(t *testing.T) {
 	h := guard(netip.MustParseAddr("127.0.0.1"), page)
@@ -113,7 +113,7 @@ func TestTakenAddress(t *testing.T) {
 		go func() {
 			done <- Serve(ctx, "metrics", taken.Addr().(*net.TCPAddr).AddrPort(), page, slog.New(slog.NewTextHandler(&out, nil)))
 		}()
-		time.Sleep(3*retryBind + time.Second) //nolint:forbidigo // virtual time
+		time.Sleep(3*retryBind + time.Second)
 		synctest.Wait()
 		if n := out.count("not served"); n != 1 {
 			t.Errorf("said %d times", n)
