@@ -34,6 +34,9 @@ func differences(n *node, s sight, enis []ec2.Interface) []string {
 	if len(p.Plan) > 0 {
 		say("the daemon has plans: %q", p.Plan)
 	}
+	if s.Pending != "" {
+		say("the daemon waits: %s", s.Pending)
+	}
 	if s.Status != "serving" && s.Status != "" && p.Used == 0 {
 		say("status: %s", s.Status)
 	}

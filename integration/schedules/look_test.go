@@ -22,12 +22,35 @@ import (
 type sight struct {
 	Pool    json.RawMessage       // vpcctl pool --json
 	Status  string                // vpcctl status
+	Pending string                // what will have the loop act, by and by
 	Aliases map[string]string     // container id -> host veth
 	Routes  map[netip.Addr]string // table 5120: address -> link
 	From    map[string]int        // rules 1536: sources -> table
 	Tables  map[int]bool          // those that have a default route
 	Inside  map[string][]string   // container id -> addresses in its namespace
 	CutOff  []string              // live pods that reach nobody, and why
+}
+
+// pending is what the daemon waits for before it acts again: a surplus that has to
+// last, calls that are spared after EC2 refused some, pods that are to come back.
+func (r *runtime) pending() string {
+	var status struct {
+		Pool struct {
+			Hold        string  `json:"hold"`
+			HoldSeconds float64 `json:"holdSeconds"`
+			Demand      int     `json:"demand"`
+		} `json:"pool"`
+	}
+	// One that cannot be read is a daemon without a pool, which is a difference of its own.
+	raw, _ := exec.Command(filepath.Join(r.bin, "vpcctl"), "status", "--json").Output()
+	_ = json.Unmarshal(raw, &status)
+	switch p := status.Pool; {
+	case p.HoldSeconds > 0:
+		return fmt.Sprintf("%s (%.0f s)", p.Hold, p.HoldSeconds)
+	case p.Demand > 0:
+		return fmt.Sprintf("%d pods are to come", p.Demand)
+	}
+	return ""
 }
 
 // look reads the node, as the namespaces that the process runs in show it.
@@ -40,6 +63,7 @@ func (r *runtime) look() (sight, error) {
 	}
 	status, _ := exec.Command(filepath.Join(r.bin, "vpcctl"), "status").CombinedOutput()
 	s.Status, _, _ = strings.Cut(string(status), "\n") // behind it come the details
+	s.Pending = r.pending()
 	if err := s.kernel(); err != nil {
 		return s, err
 	}

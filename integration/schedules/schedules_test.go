@@ -46,10 +46,11 @@ func TestMain(m *testing.M) {
 const lanes = 2
 
 // A surplus of addresses goes back to EC2 after a minute at most, by the node's
-// id; only then nothing is left to do.
+// id; only then nothing is left to do. A node whose calls were refused for their
+// rate spares some for 3 minutes, or 6 after the second refusal.
 const (
 	patience    = 61 * time.Second
-	settleLimit = 2 * time.Minute
+	settleLimit = 8 * time.Minute
 	quiet       = 5 * time.Second // for so long nothing may be asked of EC2 in the end
 )
 
