@@ -56,6 +56,10 @@ func (d *demo) scenario(ctx context.Context, external bool) error {
 			d.say("  %-15s %-13s %-4s %-62s | expected %s", p.Source.Addr(), p.Dest.Addr(), p.Protocol, p.Info, expected)
 		}
 	}
+	d.say("$ vpcctl explain %s %s %d", r.Pod.Addr, scenario.Web().Addr(), scenario.Web().Port())
+	for line := range strings.Lines(r.Way) {
+		d.say("  %s", strings.TrimRight(line, "\n"))
+	}
 	for i, g := range r.Gets {
 		d.pass("fetch %d from %s: %q", i+1, g.Local, g.Body)
 	}
@@ -63,6 +67,6 @@ func (d *demo) scenario(ctx context.Context, external bool) error {
 		d.fail("the captures and chains are as expected", fmt.Errorf("%s", strings.Join(problems, "; ")))
 		return nil
 	}
-	d.pass("every packet has source %s and leaves by %s; the chains are as expected", want.Source, want.Link)
+	d.pass("every packet has source %s and leaves by %s, as vpcctl explains; the chains are as expected", want.Source, want.Link)
 	return nil
 }

@@ -79,6 +79,9 @@ func (r Run) Problems() []string {
 			bad("%d packets left by %s", n, link)
 		}
 	}
+	if said := (Verdict{want.Link, want.Source, !r.External}); r.Verdict != said {
+		bad("vpcctl explain says %+v, not %+v:\n%s", r.Verdict, said, r.Way)
+	}
 	conversations := map[uint16][]string{}
 	var ports []uint16
 	for _, p := range r.On(want.Link) {

@@ -7,10 +7,12 @@ package scenario
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -38,6 +40,15 @@ type Run struct {
 	Primary  []capture.Packet  // to the web server on the primary ENI, eth0
 	Second   []capture.Packet  // and on eth1
 	Listings map[string]string // `iptables -t nat -nvL <chain>`, by chain
+	Way      string            // `vpcctl explain`, pod to web server
+	Verdict  Verdict           // and what that comes to
+}
+
+// Verdict is what vpcctl says of the packets: where they leave and with which source.
+type Verdict struct {
+	Link   string     `json:"link"`
+	Source netip.Addr `json:"source"`
+	SNAT   bool       `json:"snat"`
 }
 
 // Web is the server on the internet.
@@ -91,7 +102,10 @@ func Play(ctx context.Context, l *lab.Lab, conflist string, external bool) (r Ru
 	if err := r.capture(ctx, l); err != nil {
 		return r, err
 	}
-	return r, r.list(ctx, l)
+	if err := r.list(ctx, l); err != nil {
+		return r, err
+	}
+	return r, r.explain(ctx, l)
 }
 
 func (r *Run) capture(ctx context.Context, l *lab.Lab) error {
@@ -119,6 +133,26 @@ func (r *Run) capture(ctx context.Context, l *lab.Lab) error {
 		}
 		*links[link] = packets
 	}
+	return nil
+}
+
+// explain asks vpcctl for the way of what was captured.
+func (r *Run) explain(ctx context.Context, l *lab.Lab) (err error) {
+	ask := []string{l.Bin("vpcctl"), "explain", r.Pod.Addr.String(), Web().Addr().String(), strconv.Itoa(int(Web().Port()))}
+	if r.Way, err = l.Exec(ctx, Node, ask...); err != nil {
+		return err
+	}
+	raw, err := l.Exec(ctx, Node, append(ask, "--json")...)
+	if err != nil {
+		return err
+	}
+	var way struct {
+		Verdict Verdict `json:"verdict"`
+	}
+	if err := json.Unmarshal([]byte(raw), &way); err != nil {
+		return fmt.Errorf("reading vpcctl explain --json: %w", err)
+	}
+	r.Verdict = way.Verdict
 	return nil
 }
 
